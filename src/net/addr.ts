@@ -1,0 +1,219 @@
+/**
+ * addr.ts: addresses as values, and as text that can be dialled or listened on again.
+ *
+ *   tcp         "127.0.0.1:2333"  "[::1]:2333"  "[fe80::1%eth0]:2333"  "host:2333"  ":2333"
+ *   unix        "/run/x.sock"  "relative.sock"  "@abstract"
+ */
+import { isIPv4, isIPv6 } from "node:net";
+import { networkInterfaces } from "node:os";
+import { AF_INET, AF_INET6 } from "../syscall/constants.ts";
+import {
+  encodeInet,
+  encodeUnix,
+  type InetAddress,
+  MAX_UNIX_PATH,
+  type SocketAddress,
+} from "../syscall/sockaddr.ts";
+
+export type StreamNetwork = "tcp" | "tcp4" | "tcp6" | "unix" | "unixpacket";
+
+/** An address of either end. `String(addr)` can be dialled or listened on again. */
+export interface Addr {
+  /** "tcp", "unix", "unixpacket", "pipe". */
+  readonly network: string;
+  toString(): string;
+}
+
+/** An IP address and a port. */
+export class TCPAddr implements Addr {
+  readonly network = "tcp";
+  /** "127.0.0.1", "::1". An IPv4 address mapped into IPv6 is given as IPv4. */
+  readonly ip: string;
+  readonly port: number;
+  /** Interface of a link-local IPv6 address, else "". */
+  readonly zone: string;
+
+  constructor(ip: string, port: number, zone = "") {
+    this.ip = ip;
+    this.port = port;
+    this.zone = zone;
+  }
+
+  toString(): string {
+    const zone = this.zone === "" ? "" : `%${this.zone}`;
+    return this.ip.includes(":") ? `[${this.ip}${zone}]:${this.port}` : `${this.ip}:${this.port}`;
+  }
+}
+
+/** A path, an abstract name ("@name"), or "" for a socket without a name. */
+export class UnixAddr implements Addr {
+  readonly network: "unix" | "unixpacket";
+  readonly path: string;
+
+  constructor(network: "unix" | "unixpacket", path: string) {
+    this.network = network;
+    this.path = path;
+  }
+
+  toString(): string {
+    return this.path;
+  }
+}
+
+/** A malformed address. The dial or listen that it was given to reports it. */
+export class AddressError extends Error {}
+
+export interface HostPort {
+  /** "" when absent: every interface for listen, this machine for dial. */
+  host: string;
+  zone: string;
+  port: number;
+}
+
+/** Splits "host:port", "[v6%zone]:port" or ":port". Throws an AddressError that says what is wrong. */
+export function splitHostPort(address: string): HostPort {
+  const bracketed = /^\[([^\]]*)\]:([^:]*)$/.exec(address);
+  const plain = /^([^:[\]]*):([^:]*)$/.exec(address);
+  const match = bracketed ?? plain;
+  if (match === null) {
+    const many = (address.match(/:/g) ?? []).length > 1 && !address.startsWith("[");
+    const why = many
+      ? "too many colons: put an IPv6 address in brackets"
+      : "no port: write host:port";
+    throw new AddressError(`malformed address "${address}": ${why}`);
+  }
+  const [host, zone] = splitZone(match[1] as string);
+  if (bracketed !== null && !isIPv6(host)) {
+    throw new AddressError(`malformed address "${address}": "${host}" is not an IPv6 address`);
+  }
+  return { host, zone, port: parsePort(match[2] as string, address) };
+}
+
+function splitZone(host: string): [host: string, zone: string] {
+  const at = host.indexOf("%");
+  return at === -1 ? [host, ""] : [host.slice(0, at), host.slice(at + 1)];
+}
+
+function parsePort(text: string, address: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (port < 0 || port > 65_535) {
+    throw new AddressError(
+      `malformed address "${address}": the port must be a number from 0 to 65535`,
+    );
+  }
+  return port;
+}
+
+/** The sockaddr of an IP address in text. IPv4 is mapped into IPv6 when the socket is IPv6. */
+export function inetSockaddr(ip: string, port: number, zone = "", mapped = false): Uint8Array {
+  const four = isIPv4(ip);
+  if (four && !mapped) {
+    return encodeInet({ family: AF_INET, ip: parseIPv4(ip), port, scope: 0 });
+  }
+  const bytes = parseIPv6(four ? `::ffff:${ip}` : ip);
+  return encodeInet({ family: AF_INET6, ip: bytes, port, scope: zoneIndex(zone) });
+}
+
+/** The sockaddr of a path or an abstract name. Throws an AddressError when it does not fit. */
+export function unixSockaddr(path: string): Uint8Array {
+  if (path === "") throw new AddressError("malformed address: a unix socket needs a path or a name");
+  const bytes = Buffer.from(path);
+  if (bytes.length > MAX_UNIX_PATH) {
+    throw new AddressError(
+      `the path "${path}" has ${bytes.length} bytes; a unix socket's has ${MAX_UNIX_PATH} at most`,
+    );
+  }
+  if (path[0] === "@") bytes[0] = 0;
+  else if (bytes.includes(0)) throw new AddressError("a unix socket's path has no NUL byte");
+  return encodeUnix(bytes);
+}
+
+/** What the kernel reports, as an Addr. */
+export function addrOf(network: StreamNetwork, address: SocketAddress | undefined): Addr {
+  if (network === "unix" || network === "unixpacket") {
+    const path = address !== undefined && "path" in address ? address.path : new Uint8Array();
+    return new UnixAddr(network, unixText(path));
+  }
+  if (address === undefined || "path" in address) return new TCPAddr("0.0.0.0", 0);
+  const text = ipText(address);
+  return new TCPAddr(text, address.port, text.includes(":") ? zoneName(address.scope) : "");
+}
+
+function unixText(path: Uint8Array): string {
+  if (path.length === 0) return "";
+  const text = Buffer.from(path).toString();
+  return path[0] === 0 ? `@${text.slice(1)}` : text;
+}
+
+function parseIPv4(text: string): Uint8Array {
+  return Uint8Array.from(text.split("."), Number);
+}
+
+/** The 16 bytes of an IPv6 address (RFC 4291, section 2.2); `text` is known to be valid. */
+function parseIPv6(text: string): Uint8Array {
+  let plain = text;
+  const four = /(\d+\.\d+\.\d+\.\d+)$/.exec(text);
+  if (four !== null) {
+    const [a, b, c, d] = parseIPv4(four[1] as string) as unknown as [number, number, number, number];
+    plain = `${text.slice(0, four.index)}${hex((a << 8) | b)}:${hex((c << 8) | d)}`;
+  }
+  const [head, tail] = plain.split("::") as [string, string | undefined];
+  const left = groups(head);
+  const right = groups(tail ?? "");
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  const all = [...left, ...new Array<number>(zeros).fill(0), ...right];
+  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+}
+
+function groups(text: string): number[] {
+  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
+}
+
+function hex(value: number): string {
+  return value.toString(16);
+}
+
+/** Text of an IP address; IPv6 in the form of RFC 5952, mapped IPv4 as IPv4. */
+function ipText({ ip, family }: InetAddress): string {
+  if (family === AF_INET) return ip.join(".");
+  const mapped = ip.subarray(0, 10).every((byte) => byte === 0) && ip[10] === 255 && ip[11] === 255;
+  if (mapped) return ip.subarray(12).join(".");
+  const words: number[] = [];
+  for (let i = 0; i < 16; i += 2) words.push(((ip[i] as number) << 8) | (ip[i + 1] as number));
+  const [start, length] = longestZeros(words);
+  if (length < 2) return words.map(hex).join(":");
+  const head = words.slice(0, start).map(hex).join(":");
+  const tail = words
+    .slice(start + length)
+    .map(hex)
+    .join(":");
+  return `${head}::${tail}`;
+}
+
+function longestZeros(words: number[]): [start: number, length: number] {
+  let best: [number, number] = [0, 0];
+  for (let i = 0; i < 8; i++) {
+    let end = i;
+    while (end < 8 && words[end] === 0) end++;
+    if (end - i > best[1]) best = [i, end - i];
+    if (end > i) i = end;
+  }
+  return best;
+}
+
+function zoneIndex(zone: string): number {
+  if (zone === "") return 0;
+  if (/^\d+$/.test(zone)) return Number(zone);
+  for (const address of networkInterfaces()[zone] ?? []) {
+    if (address.family === "IPv6") return address.scopeid;
+  }
+  throw new AddressError(`no interface "${zone}" has an IPv6 address`);
+}
+
+function zoneName(index: number): string {
+  if (index === 0) return "";
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    if (addresses?.some((a) => a.family === "IPv6" && a.scopeid === index)) return name;
+  }
+  return String(index);
+}

@@ -1,0 +1,252 @@
+/**
+ * conn.ts: Conn, the byte stream between two ends, and the class that every kind of it extends.
+ *
+ * A conn adds to its fd what a user needs: checks of arguments, addresses, errors with both
+ * addresses, deadlines as dates.
+ */
+import { isUint8Array } from "node:util/types";
+import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
+import { type OpName, READER, WRITER } from "../poll/op.ts";
+import type { Addr } from "./addr.ts";
+import { CLOSED } from "../syscall/errno.ts";
+import { errorOf, type NetError, type NetOp } from "./errors.ts";
+import { readableOf, writableOf } from "./streams.ts";
+
+/** What every operation that may wait takes. */
+export interface OpOptions {
+  /** Cancels this operation only (ERR_CANCELED, with the signal's reason as cause). */
+  signal?: AbortSignal | undefined;
+}
+
+/** Inactivity timeouts in ms. A property left out is left as it is; null takes the timeout away. */
+export interface Timeouts {
+  /** For dials: kept for clients that dial again. */
+  connect?: number | null;
+  /** How long one read may wait. */
+  read?: number | null;
+  /** How long one write may wait without progress. */
+  write?: number | null;
+  /** How long an operation may wait while no byte moves in either direction. */
+  idle?: number | null;
+}
+
+/**
+ * A connection: a stream of bytes in both directions.
+ *
+ * Any number of goroutines may use it: reads queue behind reads, writes behind writes, and a write's
+ * bytes are never mixed with another's. Every method fails with a NetError.
+ *
+ * @example
+ * import { pipe } from "coronet";
+ * const [a, b] = pipe();
+ * await a.write("ping");
+ * const buffer = new Uint8Array(16);
+ * const n = await b.read(buffer);
+ * console.log(n, new TextDecoder().decode(buffer.subarray(0, n ?? 0))); // 4 ping
+ * await a.close();
+ * console.log(await b.read(buffer)); // null
+ */
+export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
+  /**
+   * Reads what is there, at least one byte, at most p.length. Resolves to the number of bytes, to
+   * null at the end of the stream, to 0 only for an empty p. Until it settles, p is the conn's.
+   */
+  read(p: Uint8Array, options?: OpOptions): Promise<number | null>;
+  /** Writes all of p (a string as UTF-8). Resolves to its bytes, when the kernel has every one. */
+  write(p: Uint8Array | string, options?: OpOptions): Promise<number>;
+  /** Writes all of every chunk, in order, with as few system calls as possible. */
+  writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number>;
+  /** Waits until a read would not wait. Holds no buffer. */
+  waitReadable(options?: OpOptions): Promise<void>;
+  /**
+   * Iterates over what arrives, in chunks of at most 64 KiB that belong to the receiver, until the
+   * end of the stream. No buffer is held while it waits. Leaving the loop closes nothing.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined>;
+  /** Closes the connection; whoever waits on it fails with ERR_CLOSED. Twice is harmless. */
+  close(): Promise<void>;
+  /** Ends reading: reads answer the end of the stream. */
+  closeRead(): Promise<void>;
+  /** Ends writing after all earlier writes: the peer reads the end of the stream. */
+  closeWrite(): Promise<void>;
+  /** Sets both deadlines; null clears them. One in the past fails what waits at once. */
+  setDeadline(t: Date | null): void;
+  setReadDeadline(t: Date | null): void;
+  setWriteDeadline(t: Date | null): void;
+  /** Sets inactivity timeouts, which start anew with every operation. */
+  setTimeouts(timeouts: Timeouts): void;
+  /** Waiting on this connection keeps the process alive (the default), or does not. */
+  ref(): this;
+  unref(): this;
+  readonly localAddr: Addr;
+  readonly remoteAddr: Addr;
+  /** The reading side as a web stream of bytes. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** The writing side as a web stream; closing it ends writing. */
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+const encoder = new TextEncoder();
+
+function bytesOf(p: Uint8Array | string, method: string): Uint8Array {
+  if (isUint8Array(p)) return p;
+  if (typeof p === "string") return encoder.encode(p);
+  throw new TypeError(`${method}: expected a Uint8Array or a string, got ${describe(p)}`);
+}
+
+function describe(value: unknown): string {
+  if (value === null || typeof value !== "object") return String(value);
+  return value.constructor?.name ?? "an object";
+}
+
+/** Milliseconds of a timeout; Infinity for null. Throws for what is not a time. */
+export function timeoutOf(ms: number | null, name: string): number {
+  if (ms === null) return Infinity;
+  if (typeof ms !== "number" || !(ms > 0)) {
+    throw new RangeError(`${name} timeout: expected a positive number of ms or null, got ${ms}`);
+  }
+  return ms;
+}
+
+export abstract class BaseConn implements Conn, Owner {
+  /** @internal */
+  readonly fd: FD;
+  private streams: { readable?: ReadableStream; writable?: WritableStream } | undefined = undefined;
+
+  constructor(fd: FD) {
+    this.fd = fd;
+    fd.owner = this;
+  }
+
+  abstract readonly network: string;
+  abstract get localAddr(): Addr;
+  abstract get remoteAddr(): Addr;
+
+  read(p: Uint8Array, options?: OpOptions): Promise<number | null> {
+    if (!isUint8Array(p)) {
+      return Promise.reject(new TypeError(`read: expected a Uint8Array, got ${describe(p)}`));
+    }
+    return this.fd.read(p, options?.signal);
+  }
+
+  write(p: Uint8Array | string, options?: OpOptions): Promise<number> {
+    if (isUint8Array(p)) return this.fd.write(p, options?.signal);
+    try {
+      return this.fd.write(bytesOf(p, "write"), options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number> {
+    try {
+      const bytes = Array.from(chunks, (chunk) => bytesOf(chunk, "writev"));
+      return this.fd.writev(bytes, options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  waitReadable(options?: OpOptions): Promise<void> {
+    return this.fd.waitReadable(options?.signal);
+  }
+
+  // The fd itself is the iterator: an idle loop holds no object of its own.
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    return this.fd;
+  }
+
+  close(): Promise<void> {
+    return this.fd.close();
+  }
+
+  closeRead(): Promise<void> {
+    return this.fd.closeRead();
+  }
+
+  closeWrite(): Promise<void> {
+    return this.fd.closeWrite();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  setDeadline(t: Date | null): void {
+    const until = this.untilOf(t);
+    this.fd.limits().setUntil(READER, until);
+    this.fd.limits().setUntil(WRITER, until);
+  }
+
+  setReadDeadline(t: Date | null): void {
+    this.fd.limits().setUntil(READER, this.untilOf(t));
+  }
+
+  setWriteDeadline(t: Date | null): void {
+    this.fd.limits().setUntil(WRITER, this.untilOf(t));
+  }
+
+  setTimeouts(timeouts: Timeouts): void {
+    this.checkOpen("set");
+    const { read, write, idle, connect } = timeouts;
+    if (connect !== undefined) timeoutOf(connect, "connect");
+    const limits = this.fd.limits();
+    if (read !== undefined) limits.setTimeout(READER, timeoutOf(read, "read"));
+    if (write !== undefined) limits.setTimeout(WRITER, timeoutOf(write, "write"));
+    if (idle !== undefined) limits.setIdle(timeoutOf(idle, "idle"));
+  }
+
+  ref(): this {
+    this.fd.setReferenced(true);
+    return this;
+  }
+
+  unref(): this {
+    this.fd.setReferenced(false);
+    return this;
+  }
+
+  get readable(): ReadableStream<Uint8Array> {
+    this.streams ??= {};
+    this.streams.readable ??= readableOf(this);
+    return this.streams.readable;
+  }
+
+  get writable(): WritableStream<Uint8Array> {
+    this.streams ??= {};
+    this.streams.writable ??= writableOf(this);
+    return this.streams.writable;
+  }
+
+  /** @internal The fd's errors are made here. */
+  error(op: OpName, number: number, details?: ErrorDetails): NetError {
+    return this.errorFor(op, number, details);
+  }
+
+  /** The clock's time of a date. Fails when the conn is closed or the date is none. */
+  protected untilOf(t: Date | null): number {
+    this.checkOpen("set");
+    return untilOf(this.fd, t);
+  }
+
+  protected checkOpen(op: NetOp): void {
+    if (this.fd.closing) throw this.errorFor(op, CLOSED);
+  }
+
+  /** An error of an operation on this conn, with both addresses. */
+  protected errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
+    const { network } = this;
+    const source = String(this.localAddr);
+    const address = String(this.remoteAddr);
+    return errorOf(number, { op, network, source, address, ...details });
+  }
+}
+
+/** A date as the runtime's clock counts; Infinity for null. */
+export function untilOf(fd: FD, t: Date | null): number {
+  if (t === null) return Infinity;
+  const at = t instanceof Date ? t.getTime() : Number.NaN;
+  if (Number.isNaN(at)) throw new TypeError("deadline: expected a valid Date or null");
+  const { clock } = fd.device.runtime;
+  return clock.now() + (at - clock.wall());
+}

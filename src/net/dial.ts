@@ -1,0 +1,308 @@
+/**
+ * dial.ts: dial(): a connection to an address in text.
+ *
+ * The addresses of a name are tried in order. Network "tcp" splits them by family and races the two
+ * lists (RFC 8305, "Happy Eyeballs"): the family of the first address begins, the other follows when
+ * it has failed or after 300 ms. The first connection wins; every other socket is closed. If all
+ * fail, the error is the first family's.
+ */
+import { isIPv4 } from "node:net";
+import { connect } from "../poll/connect.ts";
+import type { FD, Owner } from "../poll/fd.ts";
+import { WRITER } from "../poll/op.ts";
+import { type Runtime, runtime } from "../runtime/runtime.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOL_SOCKET,
+} from "../syscall/constants.ts";
+import { CANCELED, DEADLINE, EADDRNOTAVAIL } from "../syscall/errno.ts";
+import {
+  type Addr,
+  AddressError,
+  inetSockaddr,
+  type StreamNetwork,
+  splitHostPort,
+  TCPAddr,
+  UnixAddr,
+  unixSockaddr,
+} from "./addr.ts";
+import { type OpOptions, timeoutOf } from "./conn.ts";
+import { errorOf, NetError } from "./errors.ts";
+import { checkNetwork } from "./listen.ts";
+import { isNumeric, type Resolver, resolveError, systemResolver } from "./resolve.ts";
+import { type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
+import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
+import { UnixConn } from "./unix.ts";
+
+export interface DialOptions extends OpOptions, TCPOptions {
+  /** How long the whole dial may take, names included, in ms; without limit by default. */
+  timeout?: number | null;
+  /** How long the first family may take before the other is tried beside it; 300 ms by default. */
+  fallbackDelay?: number;
+  /** Kernel buffers, in bytes. */
+  readBuffer?: number;
+  writeBuffer?: number;
+  /** Looks up a host name; the system's by default. */
+  resolver?: Resolver;
+}
+
+const FALLBACK_DELAY_MS = 300;
+/** A connection to itself is tried again so often. */
+const SELF_CONNECT_RETRIES = 2;
+
+/** One address to try. */
+interface Target {
+  family: number;
+  sockaddr: Uint8Array;
+  addr: Addr;
+}
+
+class Dial {
+  readonly network: StreamNetwork;
+  readonly address: string;
+  readonly options: DialOptions;
+  readonly runtime: Runtime;
+  /** When the dial as a whole must be over, by the runtime's clock. */
+  readonly until: number;
+
+  constructor(network: StreamNetwork, address: string, options: DialOptions, rt: Runtime) {
+    this.network = network;
+    this.address = address;
+    this.options = options;
+    this.runtime = rt;
+    this.until = rt.clock.now() + timeoutOf(options.timeout ?? null, "dial");
+  }
+
+  fail(number: number, addr?: Addr, cause?: unknown): NetError {
+    const address = addr === undefined ? this.address : String(addr);
+    return errorOf(number, { op: "dial", network: this.network, address, cause });
+  }
+
+  /** Connects to one address. No socket is left behind unless the connection is returned. */
+  async one(target: Target, signal: AbortSignal | undefined, until: number): Promise<SocketConn> {
+    for (let retries = SELF_CONNECT_RETRIES; ; retries--) {
+      const conn = await this.attempt(target, signal, until);
+      if (retries === 0 || !isSelfConnected(conn)) return conn;
+      await conn.close();
+    }
+  }
+
+  private async attempt(
+    target: Target,
+    signal: AbortSignal | undefined,
+    until: number,
+  ): Promise<SocketConn> {
+    const { kernel } = this.runtime;
+    const sysfd = kernel.socket(target.family, socketType(this.network), 0);
+    if (sysfd < 0) throw this.fail(-sysfd, target.addr);
+    const fd = socketFD(this.runtime, sysfd, this.network);
+    fd.owner = this.ownerOf(target);
+    try {
+      if (target.family !== AF_UNIX) {
+        applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number, target.addr));
+      }
+      this.setBuffers(sysfd, target);
+      if (until !== Infinity) fd.limits().setUntil(WRITER, until);
+      await connect(fd, kernel, target.sockaddr, signal);
+      if (until !== Infinity) fd.limits().setUntil(WRITER, Infinity);
+      return this.connOf(fd, target);
+    } catch (error) {
+      await fd.close();
+      throw error;
+    }
+  }
+
+  private connOf(fd: FD, target: Target): SocketConn {
+    const { network } = this;
+    if (network === "unix" || network === "unixpacket") {
+      return new UnixConn(fd, network, target.addr);
+    }
+    return new TCPConn(fd, network, target.addr);
+  }
+
+  private ownerOf({ addr }: Target): Owner {
+    return { error: (_op, number, details) => this.fail(number, addr, details?.cause) };
+  }
+
+  private setBuffers(sysfd: number, target: Target): void {
+    const { readBuffer, writeBuffer } = this.options;
+    for (const [option, bytes] of [
+      [SO_RCVBUF, readBuffer],
+      [SO_SNDBUF, writeBuffer],
+    ] as const) {
+      if (bytes === undefined) continue;
+      const n = setInt(this.runtime.kernel, sysfd, SOL_SOCKET, option, bytes);
+      if (n < 0) throw this.fail(-n, target.addr);
+    }
+  }
+
+  /**
+   * Tries addresses one after the other; each gets an equal part of the time that is left, but not
+   * less than 2 s of it, so that the later ones get a chance (as Go's dialSerial).
+   */
+  async serial(targets: Target[], signal: AbortSignal | undefined): Promise<SocketConn> {
+    let first: unknown;
+    for (const [i, target] of targets.entries()) {
+      const left = this.until - this.runtime.clock.now();
+      const share = Math.max(left / (targets.length - i), Math.min(left, 2000));
+      try {
+        return await this.one(target, signal, this.until - left + share);
+      } catch (error) {
+        first ??= error;
+        if (signal?.aborted === true) break;
+      }
+    }
+    throw first ?? this.fail(EADDRNOTAVAIL);
+  }
+
+  /** Races two lists of addresses. */
+  async race(primaries: Target[], fallbacks: Target[]): Promise<SocketConn> {
+    const { signal } = this.options;
+    if (fallbacks.length === 0) return this.serial(primaries, signal);
+    const delay = this.options.fallbackDelay ?? FALLBACK_DELAY_MS;
+    const losers = new AbortController();
+    const stop = (): void => losers.abort(signal?.reason);
+    signal?.addEventListener("abort", stop, { once: true });
+    const first = this.serial(primaries, losers.signal);
+    const second = this.afterDelay(delay, first, losers.signal).then(() =>
+      this.serial(fallbacks, losers.signal),
+    );
+    try {
+      return await firstOf(first, second);
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      losers.abort();
+    }
+  }
+
+  /** Waits for the head start to pass or to fail; rejects when the race is over. */
+  private async afterDelay(ms: number, first: Promise<unknown>, over: AbortSignal): Promise<void> {
+    const failed = first.then(
+      () => new Promise<never>(() => {}),
+      () => undefined,
+    );
+    const stopped = new Promise<void>((resolve) => {
+      over.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.race([failed, stopped, this.runtime.sleep(ms, over)]);
+    over.throwIfAborted();
+  }
+
+  async targets(): Promise<Target[]> {
+    const { network, address } = this;
+    if (network === "unix" || network === "unixpacket") {
+      const sockaddr = unixSockaddr(address);
+      return [{ family: AF_UNIX, sockaddr, addr: new UnixAddr(network, address) }];
+    }
+    const { host, zone, port } = splitHostPort(address);
+    return (await this.addresses(host)).map((ip) => ({
+      family: isIPv4(ip) ? AF_INET : AF_INET6,
+      sockaddr: inetSockaddr(ip, port, zone),
+      addr: new TCPAddr(ip, port, zone),
+    }));
+  }
+
+  /** The addresses of a host that belong to the network; no host means this machine. */
+  private async addresses(host: string): Promise<string[]> {
+    const { network } = this;
+    let ips: string[];
+    if (host === "") ips = network === "tcp6" ? ["::1"] : ["127.0.0.1"];
+    else if (isNumeric(host)) ips = [host];
+    else ips = await this.lookup(host);
+    const wanted = ips.filter((ip) => network === "tcp" || isIPv4(ip) === (network === "tcp4"));
+    if (wanted.length === 0) throw this.fail(EADDRNOTAVAIL);
+    return wanted;
+  }
+
+  private async lookup(host: string): Promise<string[]> {
+    const { options } = this;
+    const limit = this.until === Infinity ? undefined : new AbortController();
+    const signal = combine(options.signal, limit?.signal);
+    const timer = limit && this.runtime.sleep(this.until - this.runtime.clock.now(), signal);
+    void timer?.then(() => limit?.abort());
+    try {
+      return await (options.resolver ?? systemResolver).lookupHost(host, { signal });
+    } catch (cause) {
+      if (options.signal?.aborted === true) {
+        throw this.fail(CANCELED, undefined, options.signal.reason);
+      }
+      if (limit?.signal.aborted === true) throw this.fail(DEADLINE);
+      throw resolveError("dial", this.network, this.address, host, cause);
+    } finally {
+      limit?.abort();
+    }
+  }
+}
+
+function combine(
+  a: AbortSignal | undefined,
+  b: AbortSignal | undefined,
+): AbortSignal | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return AbortSignal.any([a, b]);
+}
+
+/** The first success; the first promise's error when both fail. */
+async function firstOf(first: Promise<SocketConn>, second: Promise<SocketConn>): Promise<SocketConn> {
+  let won = false;
+  const take = (conn: SocketConn): SocketConn => {
+    // The loser may have connected in the same turn: it is closed, not leaked.
+    if (won) void conn.close();
+    won = true;
+    return conn;
+  };
+  const one = first.then(take);
+  const two = second.then(take);
+  try {
+    return await Promise.any([one, two]);
+  } catch {
+    return one;
+  }
+}
+
+/**
+ * A TCP connect to a port of this machine on which nobody listens can meet itself, when the kernel
+ * gives the socket the very port it connects to (simultaneous open). It looks like success.
+ */
+function isSelfConnected(conn: SocketConn): boolean {
+  return conn instanceof TCPConn && String(conn.localAddr) === String(conn.remoteAddr);
+}
+
+/**
+ * Connects to an address.
+ *
+ * A canceled or timed-out dial leaves no socket behind. Throws a NetError: ECONNREFUSED, ENOTFOUND
+ * for a name that has no address, ERR_DEADLINE, ERR_CANCELED, …
+ *
+ * @example
+ * import { dial, listen } from "coronet";
+ * await using listener = await listen("unix", "@coronet-example");
+ * await using conn = await dial("unix", String(listener.addr), { timeout: 1000 });
+ * console.log(String(conn.remoteAddr)); // @coronet-example
+ */
+export async function dial(
+  network: StreamNetwork,
+  address: string,
+  options: DialOptions = {},
+): Promise<SocketConn> {
+  checkNetwork(network, "dial");
+  const attempt = new Dial(network, address, options, runtime());
+  if (options.signal?.aborted === true) {
+    throw attempt.fail(CANCELED, undefined, options.signal.reason);
+  }
+  try {
+    const targets = await attempt.targets();
+    const primary = targets[0]?.family;
+    return await attempt.race(
+      targets.filter((target) => target.family === primary),
+      targets.filter((target) => target.family !== primary),
+    );
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    throw new NetError({ op: "dial", network, address, code: "EINVAL", text: error.message });
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * errors.ts: the one error of the net package, made at the top edge with all that is known.
+ */
+import { ENDS_GOROUTINE } from "../runtime/panic.ts";
+import {
+  CANCELED,
+  CLOSED,
+  DEADLINE,
+  ECONNRESET,
+  EPIPE,
+  errorName,
+  errorText,
+} from "../syscall/errno.ts";
+
+/** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait". */
+export type NetOp =
+  | "dial"
+  | "listen"
+  | "accept"
+  | "read"
+  | "write"
+  | "wait"
+  | "close"
+  | "connect"
+  | "set";
+
+export interface NetErrorInit {
+  op: NetOp;
+  network: string;
+  /** Where from: the local address. */
+  source?: string | undefined;
+  /** Where to, or on what: the remote address, or the one listened on. */
+  address?: string | undefined;
+  code: string;
+  /** What happened, in words. */
+  text: string;
+  /** What to do about it, where there is something. */
+  hint?: string | undefined;
+  timeout?: boolean;
+  bytesWritten?: number | undefined;
+  cause?: unknown;
+  endsGoroutine?: boolean;
+}
+
+/**
+ * An operation on the network failed.
+ *
+ * The message reads like Go's: operation, network, addresses, what happened
+ * ("read tcp 127.0.0.1:2333->127.0.0.1:50412: connection reset by peer (ECONNRESET)").
+ *
+ * @example
+ * import { dial, NetError } from "coronet";
+ * try {
+ *   await dial("unix", "/no/such.sock");
+ * } catch (error) {
+ *   if (error instanceof NetError) console.log(error.op, error.code, error.timeout); // dial ENOENT false
+ * }
+ */
+export class NetError extends Error {
+  override readonly name: string = "NetError";
+  /** What was being done. */
+  readonly op: NetOp;
+  /** "tcp", "tcp4", "tcp6", "unix", "unixpacket", "pipe". */
+  readonly network: string;
+  /** The local address, where there is one. */
+  readonly source: string | undefined;
+  /** The remote address, or the one that was to be dialled or listened on. */
+  readonly address: string | undefined;
+  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED. */
+  readonly code: string;
+  /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
+  readonly timeout: boolean;
+  /** How many bytes a failed write had written. */
+  readonly bytesWritten: number | undefined;
+
+  constructor(init: NetErrorInit) {
+    super(message(init), init.cause === undefined ? undefined : { cause: init.cause });
+    this.op = init.op;
+    this.network = init.network;
+    this.source = init.source;
+    this.address = init.address;
+    this.code = init.code;
+    this.timeout = init.timeout ?? false;
+    this.bytesWritten = init.bytesWritten;
+    if (init.endsGoroutine === true) {
+      Object.defineProperty(this, ENDS_GOROUTINE, { value: true });
+    }
+  }
+}
+
+function message(init: NetErrorInit): string {
+  const { op, network, source, address, code, text, hint, bytesWritten } = init;
+  const route = source && address ? `${source}->${address}` : (address ?? source ?? "");
+  const done = bytesWritten ? `, after ${bytesWritten} bytes` : "";
+  const advice = hint === undefined ? "" : `; ${hint}`;
+  return `${op} ${network}${route === "" ? "" : ` ${route}`}: ${text} (${code})${done}${advice}`;
+}
+
+/** Ends of a connection that are everyday: they end its goroutine, not the process. */
+const EVERYDAY = new Set([ECONNRESET, EPIPE, CLOSED, DEADLINE, CANCELED]);
+
+const HINTS = new Map<string, string>([
+  ["EADDRINUSE", "another socket listens there: stop it or choose another address (port 0 is free)"],
+  ["EACCES", "the address needs a privilege that this process lacks: ports below 1024 need root"],
+  ["EMFILE", "this process is out of file descriptors: raise its limit (ulimit -n)"],
+  ["ECONNREFUSED", "nothing listens there"],
+  ["EADDRNOTAVAIL", "no interface of this machine has that address"],
+]);
+
+export interface NumberDetails {
+  op: NetOp;
+  network: string;
+  source?: string | undefined;
+  address?: string | undefined;
+  bytesWritten?: number | undefined;
+  cause?: unknown;
+}
+
+/** The error for an errno (or CLOSED, DEADLINE, CANCELED) of an operation. */
+export function errorOf(number: number, details: NumberDetails): NetError {
+  const code = errorName(number);
+  const setUp = details.op === "dial" || details.op === "listen";
+  return new NetError({
+    ...details,
+    code,
+    text: errorText(number),
+    hint: setUp || number === 24 ? HINTS.get(code) : undefined,
+    timeout: number === DEADLINE || code === "ETIMEDOUT",
+    endsGoroutine: !setUp && EVERYDAY.has(number),
+  });
+}

@@ -1,0 +1,56 @@
+/** resolve.ts: host names to addresses, by node:dns. */
+import { lookup } from "node:dns";
+import { isIP } from "node:net";
+import type { NetError, NetOp } from "./errors.ts";
+import { NetError as NetErrorClass } from "./errors.ts";
+
+/** Looks host names up. Dials and listens take one of the caller's. */
+export interface Resolver {
+  /** The addresses of a host, in the order in which they should be tried. */
+  lookupHost(host: string, options?: { signal?: AbortSignal | undefined }): Promise<string[]>;
+}
+
+/** getaddrinfo(3), through node:dns: /etc/hosts, then the system's name servers. */
+export const systemResolver: Resolver = {
+  lookupHost(host, options) {
+    return new Promise((resolve, reject) => {
+      const { signal } = options ?? {};
+      if (signal?.aborted === true) {
+        reject(signal.reason);
+        return;
+      }
+      // getaddrinfo cannot be interrupted; its late answer is dropped.
+      const onAbort = (): void => reject(signal?.reason);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      lookup(host, { all: true, order: "verbatim" }, (error, addresses) => {
+        signal?.removeEventListener("abort", onAbort);
+        if (error !== null) reject(error);
+        else resolve(addresses.map(({ address }) => address));
+      });
+    });
+  },
+};
+
+/** Whether the text is an IP address and needs no look-up. */
+export function isNumeric(host: string): boolean {
+  return isIP(host) !== 0;
+}
+
+/** The error for a name that was not found. */
+export function resolveError(
+  op: NetOp,
+  network: string,
+  address: string,
+  host: string,
+  cause: unknown,
+): NetError {
+  const code = (cause as { code?: unknown } | null)?.code;
+  return new NetErrorClass({
+    op,
+    network,
+    address,
+    code: typeof code === "string" ? code : "ENOTFOUND",
+    text: `the name "${host}" could not be resolved`,
+    cause,
+  });
+}

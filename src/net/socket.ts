@@ -1,0 +1,112 @@
+/**
+ * socket.ts: what every connection on a kernel socket has: addresses that are looked up when asked
+ * for, and socket options.
+ */
+import { FD, type Owner } from "../poll/fd.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import {
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../syscall/constants.ts";
+import { CLOSED } from "../syscall/errno.ts";
+import { type Kernel, NAME_BUFFER_SIZE } from "../syscall/kernel.ts";
+import { decode, type SocketAddress, unpack } from "../syscall/sockaddr.ts";
+import { type Addr, addrOf, type StreamNetwork } from "./addr.ts";
+import { BaseConn } from "./conn.ts";
+import { errorOf, type NetOp } from "./errors.ts";
+
+const name = new Uint8Array(NAME_BUFFER_SIZE);
+const int = new Int32Array(1);
+const intBytes = new Uint8Array(int.buffer);
+
+/** Owner of an fd between its creation and that of the conn or listener that takes it over. */
+export const NOBODY: Owner = {
+  error: (op, number) => errorOf(number, { op: op as NetOp, network: "tcp" }),
+};
+
+/** An open socket of a network, owned by nobody yet. */
+export function socketFD(runtime: Runtime, sysfd: number, network: StreamNetwork): FD {
+  return new FD(runtime, sysfd, NOBODY, network === "unixpacket");
+}
+
+export function socketType(network: StreamNetwork): number {
+  return network === "unixpacket" ? SOCK_SEQPACKET : SOCK_STREAM;
+}
+
+/** Sets an integer option: 0 or a negative errno. */
+export function setInt(
+  kernel: Kernel,
+  sysfd: number,
+  level: number,
+  option: number,
+  value: number,
+): number {
+  int[0] = value;
+  return kernel.setsockopt(sysfd, level, option, intBytes);
+}
+
+/** What the socket is bound to. */
+export function sockname(kernel: Kernel, sysfd: number): SocketAddress | undefined {
+  return kernel.getsockname(sysfd, name) === 0 ? decode(name) : undefined;
+}
+
+export abstract class SocketConn extends BaseConn {
+  readonly network: StreamNetwork;
+  /** The listener's address until someone asks for the connection's own. */
+  private local: Addr | undefined;
+  private localIsOwn = false;
+  private remote: Addr | string;
+
+  /** `peer` is a packed sockaddr, decoded when someone asks; `listening` where it was accepted. */
+  constructor(fd: FD, network: StreamNetwork, peer: string | Addr, listening: Addr | undefined) {
+    super(fd);
+    this.network = network;
+    this.local = listening;
+    this.remote = peer;
+  }
+
+  /** This end. After close: what was known before, at least what the listener listened on. */
+  get localAddr(): Addr {
+    if (!this.localIsOwn && !this.fd.closing) {
+      this.local = addrOf(this.network, sockname(this.kernel, this.fd.sysfd));
+      this.localIsOwn = true;
+    }
+    return this.local ?? addrOf(this.network, undefined);
+  }
+
+  /** The other end. */
+  get remoteAddr(): Addr {
+    if (typeof this.remote === "string") this.remote = addrOf(this.network, unpack(this.remote));
+    return this.remote;
+  }
+
+  /** Sets the kernel's receive buffer (SO_RCVBUF, which Linux doubles; socket(7)). */
+  setReadBuffer(bytes: number): void {
+    this.setBuffer(SO_RCVBUF, bytes);
+  }
+
+  /** Sets the kernel's send buffer (SO_SNDBUF, which Linux doubles; socket(7)). */
+  setWriteBuffer(bytes: number): void {
+    this.setBuffer(SO_SNDBUF, bytes);
+  }
+
+  private setBuffer(option: number, bytes: number): void {
+    if (!Number.isInteger(bytes) || bytes <= 0) {
+      throw new RangeError(`buffer size: expected a positive number of bytes, got ${bytes}`);
+    }
+    this.setOption(SOL_SOCKET, option, bytes);
+  }
+
+  protected get kernel(): Kernel {
+    return this.fd.device.kernel as Kernel;
+  }
+
+  protected setOption(level: number, option: number, value: number): void {
+    if (this.fd.closing) throw this.errorFor("set", CLOSED);
+    const n = setInt(this.kernel, this.fd.sysfd, level, option, value);
+    if (n < 0) throw this.errorFor("set", -n);
+  }
+}

@@ -1,0 +1,519 @@
+/**
+ * fd.ts: an open fd: every call is "try; if it would block, park; try again".
+ *
+ * An FD joins a kernel fd, its poll descriptor, and the locks that let concurrent readers and writers
+ * queue (fd_mutex.ts has the layout of the state word). Reads and writes are tried at once; only an
+ * operation that would block makes an Op (op.ts).
+ *
+ * Invariants
+ *  - At most one operation owns each side. The owner of a side that waits is what pd.rg or pd.wg
+ *    holds; operations behind it stand in `queues`.
+ *  - After a short read on a stream nothing is left, so the reader parks without asking for EAGAIN:
+ *    the next byte makes a new edge. Except after a hangup (data and FIN can share one edge), after
+ *    urgent data (a read stops at the mark), and never for packets.
+ *  - close() marks the fd, fails whoever waits, and gives back the open fd's reference; the last
+ *    reference closes the kernel's fd, once, and never again on EINTR.
+ *  - A failure that the kernel reports only once (ECONNRESET) is kept: whichever operation saw it
+ *    first, a later read must not take the silence after it for EOF.
+ */
+import { assert } from "../internal/assert.ts";
+import {
+  ARMED,
+  HANGUP,
+  type PollDesc,
+  parkRead,
+  parkWrite,
+  READY,
+  URGENT,
+} from "../runtime/netpoll.ts";
+import { observer } from "../runtime/observer.ts";
+import { parked, resolver } from "../runtime/park.ts";
+import type { Device } from "../runtime/runtime.ts";
+import { SHUT_RD, SHUT_WR } from "../syscall/constants.ts";
+import {
+  CANCELED,
+  CLOSED,
+  DEADLINE,
+  EAGAIN,
+  ECONNABORTED,
+  ECONNRESET,
+  EMSGSIZE,
+  ENOTCONN,
+  ETIMEDOUT,
+} from "../syscall/errno.ts";
+import { CHUNK_SIZE, chunkOf, newBulk, scratch } from "./buffers.ts";
+import { Deadlines } from "./deadline.ts";
+import {
+  BULK,
+  CLOSING,
+  FAILED_MASK,
+  FAILED_SHIFT,
+  ONE_REF,
+  PACKETS,
+  Queues,
+  READ_LOCK,
+  READ_SHUT,
+  REFS_MASK,
+  UNREF,
+  WRITE_LOCK,
+} from "./fd_mutex.ts";
+import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
+import { ChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
+import { ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
+
+/** Details that an error carries beside its number. */
+export interface ErrorDetails {
+  bytesWritten?: number | undefined;
+  cause?: unknown;
+}
+
+/** Who an fd belongs to: makes the error that the user sees. */
+export interface Owner {
+  error(op: OpName, number: number, details?: ErrorDetails): Error;
+}
+
+const sides = [READ_LOCK, WRITE_LOCK] as const;
+
+export class FD implements AsyncIterator<Uint8Array, undefined> {
+  readonly device: Device;
+  readonly sysfd: number;
+  owner: Owner;
+  private readonly pd: PollDesc;
+  private state: number;
+  private queues: Queues | undefined = undefined;
+  private deadlines: Deadlines | undefined = undefined;
+
+  /** Takes an open, non-blocking fd over; `packets` when it keeps message boundaries. */
+  constructor(device: Device, sysfd: number, owner: Owner, packets: boolean) {
+    this.device = device;
+    this.sysfd = sysfd;
+    this.owner = owner;
+    this.pd = device.runtime.cache.alloc();
+    this.state = packets ? ONE_REF | PACKETS : ONE_REF;
+  }
+
+  get closing(): boolean {
+    return (this.state & CLOSING) !== 0;
+  }
+
+  // ---- reading
+
+  /** Reads at least one byte, at most buffer.length: how many, or null at EOF. */
+  read(buffer: Uint8Array, signal: AbortSignal | undefined): Promise<number | null> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("read", refused, signal);
+    if (buffer.length === 0) return Promise.resolve(0);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("read", DEADLINE, signal);
+      const n = this.tryRead(buffer);
+      if (n >= 0) return this.device.runtime.sched.complete(n === 0 ? null : n, n);
+      if (n !== -EAGAIN) return this.refuse("read", -n, signal);
+    }
+    const promise = parked<number | null>();
+    this.wait(new ReadOp(this, resolver(), signal, buffer));
+    return promise;
+  }
+
+  /** The next chunk, of at most CHUNK_SIZE bytes; holds no buffer while it waits. */
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if ((this.state & CLOSING) !== 0) return this.refuse("read", CLOSED, undefined);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("read", DEADLINE, undefined);
+      const chunk = this.tryChunk();
+      const { sched } = this.device.runtime;
+      if (typeof chunk !== "number") {
+        return sched.complete({ done: false, value: chunk }, chunk.length);
+      }
+      if (chunk === 0) return sched.complete({ done: true, value: undefined }, 0);
+      if (chunk !== -EAGAIN) return this.refuse("read", -chunk, undefined);
+    }
+    const promise = parked<IteratorResult<Uint8Array, undefined>>();
+    this.wait(new ChunkOp(this, resolver(), undefined));
+    return promise;
+  }
+
+  /** Waits until a read would not wait: data, EOF or an error is there. */
+  waitReadable(signal: AbortSignal | undefined): Promise<void> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("wait", refused, signal);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("wait", DEADLINE, signal);
+      if (this.tryReadable()) return this.device.runtime.sched.complete(undefined, 0);
+    }
+    const promise = parked<void>();
+    this.wait(new WaitReadableOp(this, resolver(), signal));
+    return promise;
+  }
+
+  /** One read: bytes, 0 at EOF, or a negative errno. */
+  tryRead(buffer: Uint8Array): number {
+    const { pd, state } = this;
+    if ((state & READ_SHUT) !== 0) return 0;
+    if (pd.rg !== READY) return -EAGAIN;
+    const { kernel } = this.device;
+    const { length } = buffer;
+    const n =
+      (state & PACKETS) === 0
+        ? kernel.recv(this.sysfd, buffer, 0, length)
+        : kernel.recvPacket(this.sysfd, buffer, 0, length);
+    return this.received(n, length);
+  }
+
+  /** One read into memory that is nobody's yet: a chunk, 0 at EOF, or a negative errno. */
+  tryChunk(): Uint8Array | number {
+    const bulk = (this.state & BULK) !== 0;
+    const buffer = bulk ? newBulk() : scratch;
+    const n = this.tryRead(buffer);
+    if (n <= 0) return n;
+    if (n >= CHUNK_SIZE / 2) this.state |= BULK;
+    else this.state &= ~BULK;
+    return chunkOf(buffer, n, bulk);
+  }
+
+  /** True when a read would not wait. */
+  tryReadable(): boolean {
+    if ((this.state & READ_SHUT) !== 0) return true;
+    if (this.pd.rg !== READY) return false;
+    const n = this.device.kernel.peek(this.sysfd);
+    if (n === -EAGAIN) {
+      this.pd.rg = null;
+      return false;
+    }
+    // The kernel tells an error once: it is kept for the read that follows.
+    if (n < 0) this.keepFailure(-n);
+    return true;
+  }
+
+  private received(n: number, length: number): number {
+    const { pd, state } = this;
+    if (n > 0) {
+      if ((state & PACKETS) !== 0) {
+        if (n > length) return -EMSGSIZE;
+      } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
+      if (this.deadlines !== undefined) this.deadlines.active();
+      return n;
+    }
+    if (n === -EAGAIN) {
+      pd.rg = null;
+      return n;
+    }
+    if (n < 0) this.keepFailure(-n);
+    const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;
+    return failed === 0 ? n : -failed;
+  }
+
+  // ---- writing
+
+  /** Writes every byte; resolves to their number. */
+  write(buffer: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("write", refused, signal);
+    const { length } = buffer;
+    if (length === 0) return Promise.resolve(0);
+    let written = 0;
+    if ((this.state & WRITE_LOCK) === 0) {
+      if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
+      const n = this.trySend(buffer, 0, length);
+      if (n === length) return this.device.runtime.sched.complete(n, n);
+      if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, signal);
+      if (n > 0) written = n;
+    }
+    const promise = parked<number>();
+    this.wait(new WriteOp(this, resolver(), signal, buffer, written));
+    return promise;
+  }
+
+  /** Writes every byte of every chunk, in order; resolves to their number. */
+  writev(chunks: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("write", refused, signal);
+    const rest = new VectorRest(chunks);
+    if ((this.state & WRITE_LOCK) === 0) {
+      if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
+      const error = rest.send(this);
+      if (error === 0) return this.device.runtime.sched.complete(rest.written, rest.written);
+      if (error !== -EAGAIN) return this.refuse("write", -error, signal, rest.written);
+    }
+    const promise = parked<number>();
+    this.wait(new WritevOp(this, resolver(), signal, rest));
+    return promise;
+  }
+
+  /** One write: bytes taken, or a negative errno. */
+  trySend(buffer: Uint8Array, offset: number, length: number): number {
+    return this.sent(this.device.kernel.send(this.sysfd, buffer, offset, length), length);
+  }
+
+  /** One write of several buffers: bytes taken, or a negative errno. */
+  trySendVector(chunks: readonly Uint8Array[], first: number, offset: number): number {
+    return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
+  }
+
+  private sent(n: number, length: number): number {
+    if (n < length) {
+      // Full, or broken. Whatever made the socket writable before now no longer counts.
+      if (n === -EAGAIN || n > 0) this.pd.wg = null;
+      else if (n < 0) this.keepFailure(-n);
+    }
+    if (n > 0 && this.deadlines !== undefined) this.deadlines.active();
+    return n;
+  }
+
+  // ---- half-close and close
+
+  /** Ends the write direction once every write before it is done: the peer reads EOF. */
+  closeWrite(): Promise<void> {
+    if ((this.state & CLOSING) !== 0) return this.refuse("close", CLOSED, undefined);
+    const promise = parked<void>();
+    this.submit(new ShutdownOp(this, resolver(), undefined));
+    return promise;
+  }
+
+  shutWrite(): number {
+    const n = this.device.kernel.shutdown(this.sysfd, SHUT_WR);
+    // Not connected any more: there is no direction left to end.
+    return n === -ENOTCONN ? 0 : n;
+  }
+
+  /** Ends the read direction: reads answer EOF, also those that wait. */
+  closeRead(): Promise<void> {
+    if ((this.state & CLOSING) !== 0) return this.refuse("close", CLOSED, undefined);
+    this.state |= READ_SHUT;
+    this.device.kernel.shutdown(this.sysfd, SHUT_RD);
+    const op = this.pd.rg;
+    if (op !== null && op !== READY) {
+      this.pd.rg = READY;
+      op.ready();
+    }
+    return Promise.resolve();
+  }
+
+  /**
+   * Fails whoever waits with CLOSED and closes the fd. With `lingerMs` the fd stays open until the
+   * peer has acknowledged what was written, at most so long. Harmless when closed already.
+   */
+  async close(lingerMs = 0): Promise<void> {
+    if ((this.state & CLOSING) !== 0) return;
+    this.state |= CLOSING;
+    this.evictAll(READER, CLOSED);
+    this.evictAll(WRITER, CLOSED);
+    try {
+      if (lingerMs > 0) await this.linger(lingerMs);
+    } finally {
+      this.decref();
+    }
+  }
+
+  /** Keeps the fd open across an await; to be followed by decref. */
+  incref(): void {
+    this.state += ONE_REF;
+  }
+
+  decref(): void {
+    assert((this.state & REFS_MASK) !== 0, "an fd was given back more often than it was taken");
+    this.state -= ONE_REF;
+    if ((this.state & REFS_MASK) === 0) this.destroy();
+  }
+
+  private destroy(): void {
+    this.deadlines?.stop();
+    const { device, pd } = this;
+    device.poller.close(this.sysfd, pd);
+    device.runtime.cache.free(pd);
+    device.kernel.close(this.sysfd);
+  }
+
+  // SO_LINGER would block the thread inside close(2), also for a non-blocking socket (socket(7)): the
+  // end of writing is sent, then the send queue is looked at until it is empty.
+  private async linger(ms: number): Promise<void> {
+    const { kernel, runtime } = this.device;
+    if (kernel.shutdown(this.sysfd, SHUT_WR) < 0) return;
+    const until = runtime.clock.now() + ms;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+      const left = until - runtime.clock.now();
+      if (left <= 0 || kernel.unsent(this.sysfd) <= 0) return;
+      await runtime.sleep(Math.min(pause, left));
+    }
+  }
+
+  // ---- deadlines and liveness
+
+  /** The deadlines of this fd, made when they are first needed. */
+  limits(): Deadlines {
+    this.deadlines ??= new Deadlines(this);
+    return this.deadlines;
+  }
+
+  /** Whether waiting on this fd keeps the process alive (it does by default). */
+  setReferenced(referenced: boolean): void {
+    if (referenced === ((this.state & UNREF) === 0)) return;
+    const { runtime } = this.device;
+    for (const side of [READER, WRITER] as const) {
+      if ((this.state & sides[side]) === 0) continue;
+      if (referenced) runtime.hold();
+      else runtime.release();
+    }
+    this.state ^= UNREF;
+  }
+
+  /** True while an operation owns the side, that is, waits. */
+  isWaiting(side: Side): boolean {
+    return (this.state & sides[side]) !== 0;
+  }
+
+  private expired(side: Side): boolean {
+    return this.deadlines?.expired(side) ?? false;
+  }
+
+  // ---- the life of an operation that waits
+
+  /** Runs an operation: tries it, parks it, or queues it behind the one that owns its side. */
+  submit(op: Op<never>, signal?: AbortSignal): void {
+    const refused = this.refusal(signal);
+    if (refused !== 0) op.fail(refused);
+    else if (this.isWaiting(op.side)) this.wait(op);
+    else if (this.expired(op.side)) op.fail(DEADLINE);
+    else if (!op.attempt()) this.wait(op);
+  }
+
+  /** True when nothing stands against trying an operation of this side at once. */
+  mayTry(side: Side): boolean {
+    if ((this.state & (CLOSING | sides[side])) !== 0 || this.expired(side)) return false;
+    return true;
+  }
+
+  /** A parked operation wants to try again although no event came. */
+  retry(op: Op<never>): void {
+    if (this.parkedOn(op.side) !== op) return;
+    this.unpark(op.side);
+    this.onReady(op);
+  }
+
+  /** From the poller: the operation that owned the side and was parked there goes on. */
+  onReady(op: Op<never>): void {
+    if (op.attempt()) this.finish(op);
+    else {
+      this.park(op);
+      if (op.side !== READER) this.deadlines?.waiting(op.side);
+    }
+  }
+
+  /** An operation's signal was aborted: it ends, others go on. */
+  cancel(op: Op<never>): void {
+    if (op.settled) return;
+    const queue = this.queueOf(op.side);
+    const index = queue?.indexOf(op) ?? -1;
+    if (index !== -1) queue?.splice(index, 1);
+    op.fail(CANCELED);
+    if (index === -1) this.evicted(op);
+  }
+
+  /** Fails the operation that owns a side. */
+  evictOwner(side: Side, number: number): void {
+    const op = this.parkedOn(side);
+    if (op === undefined) return;
+    op.fail(number);
+    this.evicted(op);
+  }
+
+  /** Fails the operation that owns a side and all that are queued behind it. */
+  evictAll(side: Side, number: number): void {
+    const queued = this.queueOf(side)?.splice(0) ?? [];
+    this.evictOwner(side, number);
+    for (const op of queued) op.fail(number);
+  }
+
+  /** Gives an operation that would block the side it needs, or a place in the queue for it. */
+  private wait(op: Op<never>): void {
+    const lock = sides[op.side];
+    if ((this.state & lock) !== 0) {
+      this.queues ??= new Queues();
+      (op.side === READER ? this.queues.readers : this.queues.writers).push(op);
+      return;
+    }
+    const armed = this.arm();
+    if (armed < 0) {
+      op.fail(-armed);
+      return;
+    }
+    this.state = (this.state | lock) + ONE_REF;
+    if ((this.state & UNREF) === 0) this.device.runtime.hold();
+    this.park(op);
+    this.deadlines?.waiting(op.side);
+    if (observer.parked !== null) observer.parked(op, op.kind, this.owner);
+  }
+
+  private arm(): number {
+    if ((this.pd.flags & ARMED) !== 0) return 0;
+    this.device.runtime.start();
+    return this.device.poller.open(this.sysfd, this.pd);
+  }
+
+  private park(op: Op<never>): void {
+    if (op.side === READER) parkRead(this.pd, op);
+    else parkWrite(this.pd, op);
+  }
+
+  private parkedOn(side: Side): Op<never> | undefined {
+    const waiter = side === READER ? this.pd.rg : this.pd.wg;
+    return waiter === null || waiter === READY ? undefined : (waiter as Op<never>);
+  }
+
+  private queueOf(side: Side): Op<never>[] | undefined {
+    return side === READER ? this.queues?.readers : this.queues?.writers;
+  }
+
+  /** The owner of a side was failed from outside: nothing is known of the fd's readiness now. */
+  private evicted(op: Op<never>): void {
+    this.unpark(op.side);
+    this.finish(op);
+  }
+
+  private unpark(side: Side): void {
+    if (side === READER) this.pd.rg = READY;
+    else this.pd.wg = READY;
+  }
+
+  /** An operation that owned its side has settled: the next in the queue takes over. */
+  private finish(op: Op<never>): void {
+    if (observer.resumed !== null) observer.resumed(op);
+    const { side } = op;
+    this.state &= ~sides[side];
+    if ((this.state & UNREF) === 0) this.device.runtime.release();
+    if (this.queues !== undefined) this.startQueued(side);
+    this.decref();
+  }
+
+  private startQueued(side: Side): void {
+    const queue = this.queueOf(side);
+    while ((this.state & sides[side]) === 0) {
+      const next = queue?.shift();
+      if (next === undefined) return;
+      if (!next.attempt()) this.wait(next);
+    }
+  }
+
+  // ---- errors
+
+  private refusal(signal: AbortSignal | undefined): number {
+    if ((this.state & CLOSING) !== 0) return CLOSED;
+    return signal?.aborted === true ? CANCELED : 0;
+  }
+
+  /** An operation that fails before it waits; the error has the caller's stack as it is. */
+  private refuse(
+    op: OpName,
+    number: number,
+    signal: AbortSignal | undefined,
+    bytesWritten?: number,
+  ): Promise<never> {
+    const cause = number === CANCELED ? signal?.reason : undefined;
+    const written = bytesWritten ?? (op === "write" ? 0 : undefined);
+    return Promise.reject(this.owner.error(op, number, { bytesWritten: written, cause }));
+  }
+
+  private keepFailure(number: number): void {
+    if (number !== ECONNRESET && number !== ETIMEDOUT && number !== ECONNABORTED) return;
+    if ((this.state & FAILED_MASK) === 0) this.state |= number << FAILED_SHIFT;
+  }
+}

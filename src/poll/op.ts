@@ -1,0 +1,111 @@
+/**
+ * op.ts: one operation on an fd: what all of them share.
+ *
+ * An operation is tried at once; only if it would block does an Op exist. It owns the read or the
+ * write side of its fd (or queues for it), is parked on the poll descriptor, and tries again
+ * whenever it is made ready:
+ *
+ *     queued ──lock──▶ trying ──EAGAIN──▶ parked ──ready──▶ trying ──▶ settled
+ *        └──────────────── close, deadline, signal ───────────────────────▲
+ *
+ * Invariants
+ *  - An Op settles once; `resolve` is undefined from then on.
+ *  - A settled Op is in no queue, on no descriptor and listens to no signal.
+ */
+import { failParked, type Resolve } from "../runtime/park.ts";
+import type { Waiter } from "../runtime/sched.ts";
+import { CANCELED } from "../syscall/errno.ts";
+import type { FD } from "./fd.ts";
+
+/** What an operation is called in errors and reports. */
+export type OpName = "read" | "write" | "accept" | "connect" | "wait" | "close";
+
+/** Which side of an fd an operation owns. */
+export const READER = 0;
+export const WRITER = 1;
+export type Side = typeof READER | typeof WRITER;
+
+/** Listens to a signal for as long as an operation waits. */
+class SignalLink {
+  private readonly signal: AbortSignal;
+  private readonly op: Op<never>;
+
+  constructor(signal: AbortSignal, op: Op<never>) {
+    this.signal = signal;
+    this.op = op;
+    signal.addEventListener("abort", this);
+  }
+
+  get reason(): unknown {
+    return this.signal.reason;
+  }
+
+  handleEvent(): void {
+    this.op.fd.cancel(this.op);
+  }
+
+  remove(): void {
+    this.signal.removeEventListener("abort", this);
+  }
+}
+
+export abstract class Op<T> implements Waiter {
+  readonly fd: FD;
+  private resolve: Resolve<T> | undefined;
+  private link: SignalLink | undefined;
+
+  constructor(fd: FD, resolve: Resolve<T>, signal: AbortSignal | undefined) {
+    this.fd = fd;
+    this.resolve = resolve;
+    this.link = signal === undefined ? undefined : new SignalLink(signal, this as never);
+  }
+
+  abstract get kind(): OpName;
+  abstract get side(): Side;
+  /** Tries once. True when it has settled, false when it has to park (again). Must not throw. */
+  abstract attempt(): boolean;
+
+  /** Bytes that the operation had moved when it failed; undefined when that says nothing. */
+  get progress(): number | undefined {
+    return undefined;
+  }
+
+  get settled(): boolean {
+    return this.resolve === undefined;
+  }
+
+  /** From the poller or the run queue: the goroutine is runnable. */
+  ready(): void {
+    if (this.resolve !== undefined) this.fd.onReady(this as never);
+  }
+
+  succeed(value: T): void {
+    const resolve = this.detach();
+    if (resolve !== undefined) resolve(value);
+  }
+
+  /** Fails with an errno (or CLOSED, DEADLINE, CANCELED). */
+  fail(number: number): void {
+    const cause = number === CANCELED ? this.link?.reason : undefined;
+    const resolve = this.detach();
+    if (resolve === undefined) return;
+    const { fd, kind, progress } = this;
+    failParked(resolve, () => fd.owner.error(kind, number, { bytesWritten: progress, cause }));
+  }
+
+  /** Fails with an error that is not the connection's. */
+  failWith(error: Error): void {
+    const resolve = this.detach();
+    if (resolve !== undefined) failParked(resolve, () => error);
+  }
+
+  private detach(): Resolve<T> | undefined {
+    const resolve = this.resolve;
+    this.resolve = undefined;
+    if (this.link !== undefined) {
+      this.link.remove();
+      this.link = undefined;
+    }
+    return resolve;
+  }
+}

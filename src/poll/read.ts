@@ -1,0 +1,68 @@
+/** read.ts: the operations of the read side: read into a buffer, read a chunk, wait until readable. */
+import type { Resolve } from "../runtime/park.ts";
+import { EAGAIN } from "../syscall/errno.ts";
+import type { FD } from "./fd.ts";
+import { Op, type OpName, READER } from "./op.ts";
+
+abstract class ReadSideOp<T> extends Op<T> {
+  get side(): typeof READER {
+    return READER;
+  }
+
+  get kind(): OpName {
+    return "read";
+  }
+}
+
+/** Reads into the caller's buffer: the number of bytes, or null at EOF. */
+export class ReadOp extends ReadSideOp<number | null> {
+  private readonly buffer: Uint8Array;
+
+  constructor(
+    fd: FD,
+    resolve: Resolve<number | null>,
+    signal: AbortSignal | undefined,
+    buffer: Uint8Array,
+  ) {
+    super(fd, resolve, signal);
+    this.buffer = buffer;
+  }
+
+  attempt(): boolean {
+    if (this.buffer.length === 0) {
+      // An empty buffer never waits, so its memory was taken away meanwhile; 0 would look like EOF.
+      this.failWith(new TypeError("read: the buffer was detached while the read waited"));
+      return true;
+    }
+    const n = this.fd.tryRead(this.buffer);
+    if (n === -EAGAIN) return false;
+    if (n < 0) this.fail(-n);
+    else this.succeed(n === 0 ? null : n);
+    return true;
+  }
+}
+
+/** Reads what is there into a buffer that becomes the receiver's: for iteration. */
+export class ChunkOp extends ReadSideOp<IteratorResult<Uint8Array, undefined>> {
+  attempt(): boolean {
+    const chunk = this.fd.tryChunk();
+    if (typeof chunk !== "number") this.succeed({ done: false, value: chunk });
+    else if (chunk === 0) this.succeed({ done: true, value: undefined });
+    else if (chunk === -EAGAIN) return false;
+    else this.fail(-chunk);
+    return true;
+  }
+}
+
+/** Waits until a read would not wait. */
+export class WaitReadableOp extends ReadSideOp<void> {
+  override get kind(): OpName {
+    return "wait";
+  }
+
+  attempt(): boolean {
+    if (!this.fd.tryReadable()) return false;
+    this.succeed(undefined);
+    return true;
+  }
+}

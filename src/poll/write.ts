@@ -1,0 +1,143 @@
+/** write.ts: the operations of the write side: write, writev, and the end of writing. */
+import type { Resolve } from "../runtime/park.ts";
+import { EAGAIN } from "../syscall/errno.ts";
+import type { FD } from "./fd.ts";
+import { Op, type OpName, WRITER } from "./op.ts";
+
+abstract class WriteSideOp<T> extends Op<T> {
+  get side(): typeof WRITER {
+    return WRITER;
+  }
+
+  get kind(): OpName {
+    return "write";
+  }
+}
+
+/** Writes the rest of a buffer; resolves to the whole number of bytes. */
+export class WriteOp extends WriteSideOp<number> {
+  private readonly buffer: Uint8Array;
+  /** The length at the call: a buffer that is detached or shrinks meanwhile is an error. */
+  private readonly length: number;
+  private written: number;
+
+  constructor(
+    fd: FD,
+    resolve: Resolve<number>,
+    signal: AbortSignal | undefined,
+    buffer: Uint8Array,
+    written: number,
+  ) {
+    super(fd, resolve, signal);
+    this.buffer = buffer;
+    this.length = buffer.length;
+    this.written = written;
+  }
+
+  override get progress(): number {
+    return this.written;
+  }
+
+  attempt(): boolean {
+    const { buffer, length, fd } = this;
+    if (buffer.length < length) {
+      this.failWith(new TypeError("write: the buffer was detached while the write waited"));
+      return true;
+    }
+    const n = fd.trySend(buffer, this.written, length - this.written);
+    if (n < 0 && n !== -EAGAIN) {
+      this.fail(-n);
+      return true;
+    }
+    if (n > 0) this.written += n;
+    if (this.written < length) return false;
+    this.succeed(length);
+    return true;
+  }
+}
+
+/** Writes the rest of a list of buffers; resolves to the whole number of bytes. */
+export class WritevOp extends WriteSideOp<number> {
+  private readonly rest: VectorRest;
+
+  constructor(fd: FD, resolve: Resolve<number>, signal: AbortSignal | undefined, rest: VectorRest) {
+    super(fd, resolve, signal);
+    this.rest = rest;
+  }
+
+  override get progress(): number {
+    return this.rest.written;
+  }
+
+  attempt(): boolean {
+    let error: number;
+    try {
+      error = this.rest.send(this.fd);
+    } catch (thrown) {
+      this.failWith(thrown as Error);
+      return true;
+    }
+    if (error === -EAGAIN) return false;
+    if (error === 0) this.succeed(this.rest.written);
+    else this.fail(-error);
+    return true;
+  }
+}
+
+/** A list of buffers and how far it has been written. */
+export class VectorRest {
+  private readonly chunks: readonly Uint8Array[];
+  private first = 0;
+  private offset = 0;
+  private missing: number;
+  written = 0;
+
+  constructor(chunks: readonly Uint8Array[]) {
+    this.chunks = chunks;
+    this.missing = 0;
+    for (const chunk of chunks) this.missing += chunk.length;
+    this.advance(0);
+  }
+
+  /**
+   * Sends on: 0 when all is written, -EAGAIN when the socket is full, else a negative errno. Throws a
+   * TypeError when a chunk was detached meanwhile.
+   */
+  send(fd: FD): number {
+    while (this.missing > 0) {
+      const n = fd.trySendVector(this.chunks, this.first, this.offset);
+      if (n < 0) return n;
+      // The first chunk left is never empty, so nothing sent means that its memory is gone.
+      if (n === 0) throw new TypeError("writev: a chunk was detached while the write waited");
+      this.advance(n);
+    }
+    return 0;
+  }
+
+  private advance(n: number): void {
+    this.written += n;
+    this.missing -= n;
+    let rest = n + this.offset;
+    while (this.first < this.chunks.length) {
+      const { length } = this.chunks[this.first] as Uint8Array;
+      if (rest < length) break;
+      rest -= length;
+      this.first++;
+    }
+    this.offset = rest;
+  }
+}
+
+/** Ends the write direction after every write that came before it. */
+export class ShutdownOp extends WriteSideOp<void> {
+  override get kind(): OpName {
+    return "close";
+  }
+
+  attempt(): boolean {
+    const n = this.fd.shutWrite();
+    if (n < 0) this.fail(-n);
+    else this.succeed(undefined);
+    return true;
+  }
+}

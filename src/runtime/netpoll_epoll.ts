@@ -1,0 +1,145 @@
+/**
+ * netpoll_epoll.ts: the poller on Linux's epoll(7).
+ *
+ * One epoll instance per thread; its fd is watched by the host's loop, which calls `collect` with the
+ * number of events that the kernel wrote into `events` (slot, sequence, bits per event).
+ */
+import { assert } from "../internal/assert.ts";
+import {
+  EPOLL_CTL_ADD,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLPRI,
+  EPOLLRDHUP,
+} from "../syscall/constants.ts";
+import { EINTR, errorName } from "../syscall/errno.ts";
+import type { EpollKernel } from "../syscall/kernel.ts";
+import {
+  ARMED,
+  HANGUP,
+  type PollCache,
+  type PollDesc,
+  type Poller,
+  readyRead,
+  readyWrite,
+  URGENT,
+} from "./netpoll.ts";
+import type { Waiter } from "./sched.ts";
+
+const INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+const WAKES_READER = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+const WAKES_WRITER = EPOLLOUT | EPOLLHUP | EPOLLERR;
+const SAYS_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+const MAX_EVENTS = 1024;
+/** The slot of the poller's own eventfd. */
+const WAKE_SLOT = -1;
+
+export class EpollPoller implements Poller {
+  readonly events = new Int32Array(MAX_EVENTS * 3);
+  /** Events that belonged to a descriptor's earlier life. */
+  stale = 0;
+  private readonly kernel: EpollKernel;
+  private readonly cache: PollCache;
+  private epfd = -1;
+  private wakeFd = -1;
+  /** 1 while a wake-up is under way; shared, because other threads wake this one. */
+  private readonly waking = new Int32Array(new SharedArrayBuffer(4));
+  private readonly eight = new Uint8Array(new BigUint64Array([1n]).buffer);
+  private runnable: Waiter[] = [];
+
+  constructor(kernel: EpollKernel, cache: PollCache) {
+    this.kernel = kernel;
+    this.cache = cache;
+  }
+
+  /** The epoll fd; -1 before init. */
+  get fd(): number {
+    return this.epfd;
+  }
+
+  init(): void {
+    if (this.epfd !== -1) return;
+    this.epfd = this.must(this.kernel.epollCreate1(), "epoll_create1");
+    this.wakeFd = this.must(this.kernel.eventfd(), "eventfd");
+    const interest = EPOLLIN | EPOLLET;
+    const add = this.kernel.epollCtl(
+      this.epfd,
+      EPOLL_CTL_ADD,
+      this.wakeFd,
+      interest,
+      WAKE_SLOT,
+      0,
+    );
+    this.must(add, "epoll_ctl");
+  }
+
+  open(fd: number, pd: PollDesc): number {
+    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, INTEREST, pd.slot, pd.seq);
+    if (result === 0) pd.flags |= ARMED;
+    return result;
+  }
+
+  // No system call: the close(2) that follows removes the interest, as nothing duplicates our fds
+  // (epoll(7), "Will closing a file descriptor cause it to be removed"). A child process that holds
+  // a copy for the moment between fork and exec can cause one more event: it is stale and dropped.
+  close(_fd: number, pd: PollDesc): void {
+    pd.flags &= ~ARMED;
+  }
+
+  poll(timeout: number): readonly Waiter[] {
+    for (;;) {
+      const n = this.kernel.epollWait(this.epfd, this.events, timeout);
+      if (n === -EINTR && timeout < 0) continue;
+      if (n !== -EINTR) this.must(n, "epoll_wait");
+      const runnable = this.collect(Math.max(0, n));
+      if (timeout >= 0 || runnable.length > 0 || n > 0) return runnable;
+    }
+  }
+
+  /**
+   * Walks the first n events and returns the goroutines that became runnable. The array is reused by
+   * the next call.
+   */
+  collect(n: number): readonly Waiter[] {
+    const { events, runnable, cache } = this;
+    runnable.length = 0;
+    for (let i = 0; i < n * 3; i += 3) {
+      const slot = events[i] as number;
+      const bits = events[i + 2] as number;
+      const pd = cache.find(slot, events[i + 1] as number);
+      if (pd === undefined) {
+        if (slot === WAKE_SLOT) this.wokenUp();
+        else this.stale++;
+        continue;
+      }
+      if ((bits & SAYS_HANGUP) !== 0) pd.flags |= HANGUP;
+      if ((bits & EPOLLPRI) !== 0) pd.flags |= URGENT;
+      if ((bits & WAKES_READER) !== 0) readyRead(pd, runnable);
+      if ((bits & WAKES_WRITER) !== 0) readyWrite(pd, runnable);
+    }
+    return runnable;
+  }
+
+  wake(): void {
+    if (Atomics.exchange(this.waking, 0, 1) === 1) return;
+    this.must(this.kernel.write(this.wakeFd, this.eight, 0, 8), "write to eventfd");
+  }
+
+  isPollDescriptor(fd: number): boolean {
+    return fd === this.epfd || fd === this.wakeFd;
+  }
+
+  private wokenUp(): void {
+    Atomics.store(this.waking, 0, 0);
+    this.kernel.read(this.wakeFd, new Uint8Array(8), 0, 8);
+  }
+
+  private must(result: number, call: string): number {
+    assert(result >= 0, `the poller's ${call} failed with ${errorName(-result)}`);
+    return result;
+  }
+}

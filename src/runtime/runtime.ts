@@ -1,0 +1,130 @@
+/**
+ * runtime.ts: one runtime per thread: kernel, poller, timers and scheduler put together.
+ *
+ * Liveness: counters[0] counts the goroutines that are parked on I/O or a deadline and must keep the
+ * process alive (see native/uvpoll.c). It is raised by `hold` when such a goroutine parks and lowered
+ * by `release` when it goes on; when it is 0 the host's loop is free to end.
+ */
+import { type Clock, systemClock } from "../internal/clock.ts";
+import { errorName } from "../syscall/errno.ts";
+import type { Kernel, StreamKernel } from "../syscall/kernel.ts";
+import { nativeKernel } from "../syscall/native.ts";
+import { type Host, NodeHost } from "./host.ts";
+import { PollCache, type Poller } from "./netpoll.ts";
+import { EpollPoller } from "./netpoll_epoll.ts";
+import { Scheduler } from "./sched.ts";
+import { parked, type Resolve, resolver } from "./park.ts";
+import { Timer, Timers } from "./timers.ts";
+
+/** A goroutine that sleeps; a signal ends its sleep early. */
+class Sleeper extends Timer {
+  private readonly runtime: Runtime;
+  private readonly resolve: Resolve<void>;
+  private readonly signal: AbortSignal | undefined;
+
+  constructor(runtime: Runtime, resolve: Resolve<void>, signal: AbortSignal | undefined) {
+    super();
+    this.runtime = runtime;
+    this.resolve = resolve;
+    this.signal = signal;
+    signal?.addEventListener("abort", this);
+  }
+
+  handleEvent(): void {
+    this.runtime.timers.disarm(this);
+    this.fire();
+  }
+
+  fire(): void {
+    this.signal?.removeEventListener("abort", this);
+    this.runtime.release();
+    this.resolve();
+  }
+}
+
+/** What an open fd stands on: the calls that move its bytes and the poller that watches it. */
+export interface Device<K extends StreamKernel = StreamKernel> {
+  readonly kernel: K;
+  readonly poller: Poller;
+  readonly runtime: Runtime;
+}
+
+export class Runtime implements Device<Kernel> {
+  readonly kernel: Kernel;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly cache = new PollCache();
+  readonly poller: EpollPoller;
+  readonly sched: Scheduler;
+  readonly timers: Timers;
+  private readonly counters = new Int32Array(new SharedArrayBuffer(64));
+  private started = false;
+
+  constructor(kernel: Kernel, host: Host, clock: Clock) {
+    this.kernel = kernel;
+    this.host = host;
+    this.clock = clock;
+    this.sched = new Scheduler(host);
+    this.timers = new Timers(clock, host);
+    this.poller = new EpollPoller(kernel, this.cache);
+  }
+
+  get runtime(): Runtime {
+    return this;
+  }
+
+  /** Goroutines parked on I/O or a deadline that keep the process alive. */
+  get parked(): number {
+    return this.counters[0] as number;
+  }
+
+  /** Creates the poller and joins it to the host's loop; does so once. */
+  start(): void {
+    if (this.started) return;
+    this.started = true;
+    this.poller.init();
+    this.host.watch(this.poller.fd, this.poller.events, this.counters, this.onBatch);
+  }
+
+  hold(): void {
+    const counters = this.counters;
+    const before = counters[0] as number;
+    counters[0] = before + 1;
+    if (before === 0 && counters[1] === 0) {
+      this.start();
+      this.host.ref();
+    }
+  }
+
+  release(): void {
+    (this.counters[0] as number)--;
+  }
+
+  /** Parks the calling goroutine for at least `ms` milliseconds, or until the signal is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve();
+    const promise = parked<void>();
+    this.hold();
+    this.timers.arm(new Sleeper(this, resolver(), signal), this.clock.now() + ms);
+    return promise;
+  }
+
+  /** One batch of events: walk, then run what became runnable. */
+  private readonly onBatch = (n: number): void => {
+    if (n < 0) throw new Error(`coronet: the poller stopped: ${errorName(-n)}`);
+    const runnable = this.poller.collect(n);
+    this.sched.beginTurn(runnable.length);
+    for (const waiter of runnable) waiter.ready();
+  };
+}
+
+let current: Runtime | undefined;
+
+/** This thread's runtime. */
+export function runtime(): Runtime {
+  if (current === undefined) {
+    const native = nativeKernel();
+    current = new Runtime(native, new NodeHost(native), systemClock);
+  }
+  return current;
+}

@@ -1,0 +1,89 @@
+/**
+ * sched.ts: turns, the run queue and the run budget.
+ *
+ * A turn is one entry from the host: a batch of events, or the run queue. Goroutines that it wakes
+ * run to completion in the microtask queue that follows. An operation that completes without parking
+ * would keep its goroutine in that queue for ever, so it draws on the turn's budget; when that is
+ * used up, the goroutine goes to the back of the run queue, and the poller, the host's timers and
+ * everybody else get a turn first.
+ *
+ *   budget of a turn = BASE + PER_GOROUTINE × goroutines woken
+ *   cost of an operation = 1 + bytes / 1024
+ *
+ * BASE bounds what a firehose may do before its neighbours are looked at (about two reads of 64 KiB);
+ * the part per goroutine lets a large batch answer its requests without queueing.
+ */
+import type { Host } from "./host.ts";
+import { parked, type Resolve, resolver } from "./park.ts";
+
+const BASE = 128;
+const PER_GOROUTINE = 8;
+
+/** Something that can be made runnable: what a PollDesc's rg and wg hold. */
+export interface Waiter {
+  /** Goes on. Runs no user code itself: it settles promises. Must not throw. */
+  ready(): void;
+}
+
+/** A goroutine whose operation is complete but which must wait for its next turn. */
+class Yielded<T> implements Waiter {
+  private readonly resolve: Resolve<T>;
+  private readonly value: T;
+
+  constructor(resolve: Resolve<T>, value: T) {
+    this.resolve = resolve;
+    this.value = value;
+  }
+
+  ready(): void {
+    this.resolve(this.value);
+  }
+}
+
+export class Scheduler {
+  private readonly host: Host;
+  private queue: Waiter[] = [];
+  private budget = BASE;
+  /** Turns so far, goroutines woken in them, and operations that had to wait for a further turn. */
+  turns = 0;
+  woken = 0;
+  exhausted = 0;
+
+  constructor(host: Host) {
+    this.host = host;
+  }
+
+  /** Goroutines in the run queue. */
+  get length(): number {
+    return this.queue.length;
+  }
+
+  /** Opens a turn that wakes so many goroutines. */
+  beginTurn(woken: number): void {
+    this.turns++;
+    this.woken += woken;
+    this.budget = BASE + PER_GOROUTINE * woken;
+  }
+
+  /** The result of an operation that completed at once: now, or in a later turn. */
+  complete<T>(value: T, bytes: number): Promise<T> {
+    this.budget -= 1 + (bytes >> 10);
+    if (this.budget >= 0) return Promise.resolve(value);
+    this.exhausted++;
+    const promise = parked<T>();
+    this.enqueue(new Yielded(resolver<T>(), value));
+    return promise;
+  }
+
+  /** Puts a waiter at the back of the run queue. */
+  enqueue(waiter: Waiter): void {
+    if (this.queue.push(waiter) === 1) this.host.soon(this.runQueue);
+  }
+
+  private readonly runQueue = (): void => {
+    const batch = this.queue;
+    this.queue = [];
+    this.beginTurn(batch.length);
+    for (const waiter of batch) waiter.ready();
+  };
+}

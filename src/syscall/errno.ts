@@ -1,0 +1,68 @@
+/**
+ * errno.ts: error numbers, their names and their meaning.
+ *
+ * System calls return a result or a negative error number. Coronet's own three conditions are
+ * numbers below every errno, so that one integer says how an operation ended.
+ */
+import { constants } from "node:os";
+import { getSystemErrorMap } from "node:util";
+
+const numbers = constants.errno;
+
+export const EINTR = numbers.EINTR;
+export const EBADF = numbers.EBADF;
+export const EAGAIN = numbers.EAGAIN;
+export const ENOMEM = numbers.ENOMEM;
+export const EINVAL = numbers.EINVAL;
+export const ENFILE = numbers.ENFILE;
+export const EMFILE = numbers.EMFILE;
+export const EPIPE = numbers.EPIPE;
+export const EPROTO = numbers.EPROTO;
+export const EMSGSIZE = numbers.EMSGSIZE;
+export const ENOPROTOOPT = numbers.ENOPROTOOPT;
+export const EOPNOTSUPP = numbers.EOPNOTSUPP;
+export const EAFNOSUPPORT = numbers.EAFNOSUPPORT;
+export const EADDRINUSE = numbers.EADDRINUSE;
+export const EADDRNOTAVAIL = numbers.EADDRNOTAVAIL;
+export const ENETDOWN = numbers.ENETDOWN;
+export const ENETUNREACH = numbers.ENETUNREACH;
+export const EHOSTUNREACH = numbers.EHOSTUNREACH;
+export const ECONNABORTED = numbers.ECONNABORTED;
+export const ECONNRESET = numbers.ECONNRESET;
+export const ENOBUFS = numbers.ENOBUFS;
+export const EISCONN = numbers.EISCONN;
+export const ENOTCONN = numbers.ENOTCONN;
+export const ETIMEDOUT = numbers.ETIMEDOUT;
+export const ECONNREFUSED = numbers.ECONNREFUSED;
+export const EALREADY = numbers.EALREADY;
+export const EINPROGRESS = numbers.EINPROGRESS;
+/** Linux numbers that node:os does not list. */
+export const ENONET = 64;
+export const EHOSTDOWN = 112;
+
+/** The connection or listener was closed on this side. */
+export const CLOSED = 100_001;
+/** The deadline or a timeout of the operation has passed. */
+export const DEADLINE = 100_002;
+/** The operation's signal was aborted. */
+export const CANCELED = 100_003;
+
+const own = new Map<number, [code: string, text: string]>([
+  [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
+  [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
+  [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
+  [ENONET, ["ENONET", "machine is not on the network"]],
+  [EHOSTDOWN, ["EHOSTDOWN", "host is down"]],
+]);
+
+const system = getSystemErrorMap();
+
+/** The name of an error number: "ECONNRESET", "ERR_CLOSED". */
+export function errorName(number: number): string {
+  return (own.get(number) ?? system.get(-number))?.[0] ?? `E${number}`;
+}
+
+/** What an error number means, in words. */
+export function errorText(number: number): string {
+  return (own.get(number) ?? system.get(-number))?.[1] ?? `error number ${number}`;
+}

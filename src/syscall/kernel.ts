@@ -1,0 +1,79 @@
+/**
+ * kernel.ts: the system calls that Coronet makes, as one typed interface.
+ *
+ * This is the test seam: everything above takes a Kernel, so that a fake one can stand in for the
+ * addon and inject faults. Every function returns the call's result, or a negative errno.
+ */
+
+/** Receives a sockaddr: its length as a native-order uint32, then the sockaddr itself. */
+export const NAME_BUFFER_SIZE = 132;
+
+/** The calls that move bytes on a connection; the in-memory pipe implements these alone. */
+export interface StreamKernel {
+  recv(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** As recv, but returns the whole length of the packet even when the buffer was smaller. */
+  recvPacket(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** 1 when a byte waits, 0 at the end of the stream; consumes nothing. */
+  peek(fd: number): number;
+  send(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** Sends chunks[first] from `offset` on and the chunks after it. */
+  writev(fd: number, chunks: readonly Uint8Array[], first: number, offset: number): number;
+  shutdown(fd: number, how: number): number;
+  /** Bytes that the peer has not acknowledged yet. */
+  unsent(fd: number): number;
+  close(fd: number): number;
+}
+
+export interface SocketKernel extends StreamKernel {
+  socket(family: number, type: number, protocol: number): number;
+  bind(fd: number, sockaddr: Uint8Array): number;
+  listen(fd: number, backlog: number): number;
+  accept4(fd: number, out: Uint8Array): number;
+  connect(fd: number, sockaddr: Uint8Array): number;
+  getsockname(fd: number, out: Uint8Array): number;
+  getpeername(fd: number, out: Uint8Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array): number;
+  getsockopt(fd: number, level: number, option: number, out: Uint8Array): number;
+}
+
+export interface EpollKernel {
+  epollCreate1(): number;
+  epollCtl(
+    epfd: number,
+    op: number,
+    fd: number,
+    events: number,
+    slot: number,
+    sequence: number,
+  ): number;
+  /** Writes (slot, sequence, event bits) per event; `timeout` in ms, -1 waits. */
+  epollWait(epfd: number, events: Int32Array, timeout: number): number;
+  eventfd(): number;
+  read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+}
+
+export interface Kernel extends SocketKernel, EpollKernel {}
+
+/** The poll handle that joins an epoll fd to Node's loop; opaque outside the addon. */
+export type PollHandle = { readonly pollHandle: unique symbol };
+
+/** What the addon offers beside system calls: its place in the host's loop. */
+export interface LoopKernel {
+  /** Calls `onBatch(n)` with n events in `events` whenever epfd is readable. */
+  pollOpen(
+    epfd: number,
+    events: Int32Array,
+    counters: Int32Array,
+    rounds: number,
+    onBatch: (n: number) => void,
+  ): PollHandle | number;
+  /** Makes the handle keep the process alive until `counters[0]` is 0 again. */
+  pollRef(handle: PollHandle): void;
+  pollClose(handle: PollHandle): void;
+}
+
+export interface NativeKernel extends Kernel, LoopKernel {
+  readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;
+  socketpair(family: number, type: number, out: Int32Array): number;
+}

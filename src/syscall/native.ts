@@ -1,0 +1,69 @@
+/**
+ * native.ts: loads the addon. The only file that knows where the .node is.
+ *
+ * Looked for, in this order: the path in CORONET_NATIVE; build/coronet.node, which set-up compiles
+ * where a compiler is present; prebuilds/<platform>-<arch>-<libc>/coronet.node, which travels in the
+ * package. An install script is never needed.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { NativeKernel } from "./kernel.ts";
+
+const require = createRequire(import.meta.url);
+
+/** The package's folder: the nearest one above this file with a package.json. */
+function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "package.json"))) {
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error("coronet: its package.json was not found");
+    folder = parent;
+  }
+  return folder;
+}
+
+function libc(): string {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return report?.header?.glibcVersionRuntime === undefined ? "musl" : "glibc";
+}
+
+function candidates(): string[] {
+  const forced = process.env.CORONET_NATIVE;
+  if (forced) return [forced];
+  const root = packageRoot();
+  const paths = [join(root, "build", "coronet.node")];
+  if (process.platform === "linux" && !existsSync(paths[0] as string)) {
+    paths.push(join(root, "prebuilds", `linux-${process.arch}-${libc()}`, "coronet.node"));
+  }
+  return paths;
+}
+
+function load(): NativeKernel {
+  const tried: string[] = [];
+  for (const path of candidates()) {
+    if (!existsSync(path)) {
+      tried.push(`${path}: no such file`);
+      continue;
+    }
+    try {
+      return require(path) as NativeKernel;
+    } catch (error) {
+      tried.push(`${path}: ${(error as Error).message}`);
+    }
+  }
+  throw new Error(
+    `coronet: no native addon for ${process.platform}-${process.arch} could be loaded.\n` +
+      tried.map((line) => `  tried ${line}\n`).join("") +
+      "  To build one, install a C compiler and run: npm run setup",
+  );
+}
+
+let loaded: NativeKernel | undefined;
+
+/** The addon of this thread, loaded at the first call. Throws with every path that was tried. */
+export function nativeKernel(): NativeKernel {
+  loaded ??= load();
+  return loaded;
+}
