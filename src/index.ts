@@ -11,5 +11,6 @@ export { type PipeConn, pipe } from "./net/pipe.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
 export { UnixConn } from "./net/unix.ts";
-export { type Goroutine, type GoroutineStats, go, goroutineStats } from "./runtime/goroutine.ts";
+export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
+export { type RuntimeStats, stats } from "./runtime/runtime.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";

@@ -41,7 +41,7 @@ import {
   ENOTCONN,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
-import { CHUNK_SIZE, chunkOf, newBulk, scratch } from "./buffers.ts";
+import { CHUNK_SIZE, chunkOf, newBulk, scratch, sendable } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
 import {
   BULK,
@@ -190,6 +190,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if ((state & PACKETS) !== 0) {
         if (n > length) return -EMSGSIZE;
       } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
+      this.device.runtime.bytesRead += n;
       if (this.deadlines !== undefined) this.deadlines.active();
       return n;
     }
@@ -213,7 +214,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     let written = 0;
     if ((this.state & WRITE_LOCK) === 0) {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
-      const n = this.trySend(buffer, 0, length);
+      const n = this.trySend(sendable(buffer), 0, length);
       if (n === length) return this.device.runtime.sched.complete(n, n);
       if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, signal);
       if (n > 0) written = n;
@@ -255,7 +256,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if (n === -EAGAIN || n > 0) this.pd.wg = null;
       else if (n < 0) this.keepFailure(-n);
     }
-    if (n > 0 && this.deadlines !== undefined) this.deadlines.active();
+    if (n > 0) {
+      this.device.runtime.bytesWritten += n;
+      if (this.deadlines !== undefined) this.deadlines.active();
+    }
     return n;
   }
 

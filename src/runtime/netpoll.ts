@@ -108,6 +108,8 @@ export class PollCache {
   private readonly freeSlots: number[] = [];
   private readonly kept: PollDesc[] = [];
   private sequence = 0;
+  /** Descriptors ever handed out. */
+  allocated = 0;
 
   /** Descriptors in use. */
   get size(): number {
@@ -115,6 +117,7 @@ export class PollCache {
   }
 
   alloc(): PollDesc {
+    this.allocated++;
     this.sequence = (this.sequence + 1) | 0;
     const reused = this.kept.pop();
     const slot = this.freeSlots.pop() ?? this.slots.length;

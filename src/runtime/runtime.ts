@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../internal/clock.ts";
 import { errorName } from "../syscall/errno.ts";
 import type { Kernel, StreamKernel } from "../syscall/kernel.ts";
 import { nativeKernel } from "../syscall/native.ts";
+import { type GoroutineStats, goroutineStats } from "./goroutine.ts";
 import { type Host, NodeHost } from "./host.ts";
 import { PollCache, type Poller } from "./netpoll.ts";
 import { EpollPoller } from "./netpoll_epoll.ts";
@@ -49,6 +50,29 @@ export interface Device<K extends StreamKernel = StreamKernel> {
   readonly runtime: Runtime;
 }
 
+/** Numbers about one thread's runtime since it began. */
+export interface RuntimeStats {
+  goroutines: GoroutineStats;
+  /** Connections and listeners that are open, and that were ever opened. */
+  open: number;
+  opened: number;
+  /** Bytes that connections have read and written. */
+  bytesRead: number;
+  bytesWritten: number;
+  /** Goroutines that wait for I/O or a deadline. */
+  parked: number;
+  /** Turns of the scheduler, and the goroutines that they woke. */
+  turns: number;
+  woken: number;
+  /** Operations that were complete but had to wait for a further turn: the budget was used up. */
+  exhausted: number;
+  /** Events that came for a connection which was closed already. */
+  staleEvents: number;
+  /** Armed timers, and timers that have fired. */
+  timers: number;
+  timersFired: number;
+}
+
 export class Runtime implements Device<Kernel> {
   readonly kernel: Kernel;
   readonly host: Host;
@@ -57,6 +81,8 @@ export class Runtime implements Device<Kernel> {
   readonly poller: EpollPoller;
   readonly sched: Scheduler;
   readonly timers: Timers;
+  bytesRead = 0;
+  bytesWritten = 0;
   private readonly counters = new Int32Array(new SharedArrayBuffer(64));
   private started = false;
 
@@ -76,6 +102,24 @@ export class Runtime implements Device<Kernel> {
   /** Goroutines parked on I/O or a deadline that keep the process alive. */
   get parked(): number {
     return this.counters[0] as number;
+  }
+
+  get stats(): RuntimeStats {
+    const { cache, sched, timers, poller } = this;
+    return {
+      goroutines: goroutineStats(),
+      open: cache.size,
+      opened: cache.allocated,
+      bytesRead: this.bytesRead,
+      bytesWritten: this.bytesWritten,
+      parked: this.parked,
+      turns: sched.turns,
+      woken: sched.woken,
+      exhausted: sched.exhausted,
+      staleEvents: poller.stale,
+      timers: timers.size,
+      timersFired: timers.fired,
+    };
   }
 
   /** Creates the poller and joins it to the host's loop; does so once. */
@@ -127,4 +171,20 @@ export function runtime(): Runtime {
     current = new Runtime(native, new NodeHost(native), systemClock);
   }
   return current;
+}
+
+/**
+ * Numbers about this thread's runtime: goroutines, connections, bytes, turns of the poller.
+ *
+ * @example
+ * import { pipe, stats } from "coronet";
+ * const before = stats().open;
+ * const [a, b] = pipe();
+ * console.log(stats().open - before); // 2
+ * await a.close();
+ * await b.close();
+ * console.log(stats().open - before); // 0
+ */
+export function stats(): RuntimeStats {
+  return runtime().stats;
 }
