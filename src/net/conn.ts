@@ -108,17 +108,31 @@ export function timeoutOf(ms: number | null, name: string): number {
   return ms;
 }
 
+/** What few connections need: kept apart, so that an idle connection stays small. */
+interface Extra {
+  local?: Addr;
+  readable?: ReadableStream<Uint8Array>;
+  writable?: WritableStream<Uint8Array>;
+  lingerMs?: number;
+}
+
 export abstract class BaseConn implements Conn, Owner {
   /** @internal */
   readonly fd: FD;
-  private streams: { readable?: ReadableStream; writable?: WritableStream } | undefined = undefined;
+  protected extra: Extra | undefined;
 
   constructor(fd: FD) {
     this.fd = fd;
+    this.extra = undefined;
     fd.owner = this;
   }
 
-  abstract readonly network: string;
+  protected more(): Extra {
+    this.extra ??= {};
+    return this.extra;
+  }
+
+  abstract get network(): string;
   abstract get localAddr(): Addr;
   abstract get remoteAddr(): Addr;
 
@@ -157,7 +171,7 @@ export abstract class BaseConn implements Conn, Owner {
   }
 
   close(): Promise<void> {
-    return this.fd.close();
+    return this.fd.close(this.extra?.lingerMs);
   }
 
   closeRead(): Promise<void> {
@@ -207,15 +221,15 @@ export abstract class BaseConn implements Conn, Owner {
   }
 
   get readable(): ReadableStream<Uint8Array> {
-    this.streams ??= {};
-    this.streams.readable ??= readableOf(this);
-    return this.streams.readable;
+    const extra = this.more();
+    extra.readable ??= readableOf(this);
+    return extra.readable;
   }
 
   get writable(): WritableStream<Uint8Array> {
-    this.streams ??= {};
-    this.streams.writable ??= writableOf(this);
-    return this.streams.writable;
+    const extra = this.more();
+    extra.writable ??= writableOf(this);
+    return extra.writable;
   }
 
   /** @internal The fd's errors are made here. */

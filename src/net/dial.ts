@@ -118,10 +118,10 @@ class Dial {
 
   private connOf(fd: FD, target: Target): SocketConn {
     const { network } = this;
-    if (network === "unix" || network === "unixpacket") {
-      return new UnixConn(fd, network, target.addr);
-    }
-    return new TCPConn(fd, network, target.addr);
+    const origin = { network, addr: undefined };
+    return network === "unix" || network === "unixpacket"
+      ? new UnixConn(fd, origin, target.addr)
+      : new TCPConn(fd, origin, target.addr);
   }
 
   private ownerOf({ addr }: Target): Owner {

@@ -28,7 +28,7 @@ import { errorOf, NetError } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { isNumeric, type Resolver, resolveError, systemResolver } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, sockname, socketType } from "./socket.ts";
-import { adoptTCP, applyTCPOptions, type TCPOptions } from "./tcp.ts";
+import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
 
 export interface ListenOptions extends TCPOptions {
@@ -100,7 +100,9 @@ class Attempt {
     this.listen(sysfd, place);
     const addr = addrOf(network, sockname(kernel, sysfd));
     const fd = socketFD(this.runtime, sysfd, network);
-    const adopt = adoptTCP(this.runtime, (rt, n) => socketFD(rt, n, network), network, addr);
+    const origin = { network, addr };
+    const adopt = (n: number, peer: string): TCPConn =>
+      new TCPConn(socketFD(this.runtime, n, network), origin, peer);
     return new Listener<SocketConn>(fd, network, addr, adopt, undefined);
   }
 
@@ -111,8 +113,9 @@ class Attempt {
     const addr = addrOf(network, sockname(rt.kernel, sysfd));
     const path = this.address.startsWith("@") ? undefined : new OwnedPath(this.address);
     const fd = socketFD(rt, sysfd, network);
+    const origin = { network, addr };
     const adopt = (n: number, peer: string): UnixConn =>
-      new UnixConn(socketFD(rt, n, network), network, peer, addr);
+      new UnixConn(socketFD(rt, n, network), origin, peer);
     return new Listener<SocketConn>(fd, network, addr, adopt, path);
   }
 

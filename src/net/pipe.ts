@@ -251,12 +251,14 @@ const address = new PipeAddr();
 
 /** One end of a pipe. */
 export class PipeConn extends BaseConn {
-  readonly network = "pipe";
-
   /** @internal */
-  // biome-ignore lint/complexity/noUselessConstructor: narrows who may construct one
+  // biome-ignore lint/complexity/noUselessConstructor: made by pipe() alone
   constructor(fd: FD) {
     super(fd);
+  }
+
+  get network(): string {
+    return "pipe";
   }
 
   get localAddr(): Addr {

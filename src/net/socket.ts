@@ -53,28 +53,36 @@ export function sockname(kernel: Kernel, sysfd: number): SocketAddress | undefin
   return kernel.getsockname(sysfd, name) === 0 ? decode(name) : undefined;
 }
 
-export abstract class SocketConn extends BaseConn {
+/** What all connections of one listener, or of one dial, have in common. */
+export interface ConnOrigin {
   readonly network: StreamNetwork;
-  /** The listener's address until someone asks for the connection's own. */
-  private local: Addr | undefined;
-  private localIsOwn = false;
+  /** What the listener listened on; undefined for a dialled connection. */
+  readonly addr: Addr | undefined;
+}
+
+export abstract class SocketConn extends BaseConn {
+  private readonly origin: ConnOrigin;
   private remote: Addr | string;
 
-  /** `peer` is a packed sockaddr, decoded when someone asks; `listening` where it was accepted. */
-  constructor(fd: FD, network: StreamNetwork, peer: string | Addr, listening: Addr | undefined) {
+  /** `peer` may be a packed sockaddr: it is decoded when someone asks. */
+  constructor(fd: FD, origin: ConnOrigin, peer: string | Addr) {
     super(fd);
-    this.network = network;
-    this.local = listening;
+    this.origin = origin;
     this.remote = peer;
+  }
+
+  get network(): StreamNetwork {
+    return this.origin.network;
   }
 
   /** This end. After close: what was known before, at least what the listener listened on. */
   get localAddr(): Addr {
-    if (!this.localIsOwn && !this.fd.closing) {
-      this.local = addrOf(this.network, sockname(this.kernel, this.fd.sysfd));
-      this.localIsOwn = true;
-    }
-    return this.local ?? addrOf(this.network, undefined);
+    const known = this.extra?.local;
+    if (known !== undefined) return known;
+    if (this.fd.closing) return this.origin.addr ?? addrOf(this.network, undefined);
+    const local = addrOf(this.network, sockname(this.kernel, this.fd.sysfd));
+    this.more().local = local;
+    return local;
   }
 
   /** The other end. */

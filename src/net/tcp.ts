@@ -1,6 +1,5 @@
 /** tcp.ts: connections over TCP, and their options. */
 import type { FD } from "../poll/fd.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -14,7 +13,7 @@ import {
 import type { Kernel } from "../syscall/kernel.ts";
 import type { Addr } from "./addr.ts";
 import type { NetError } from "./errors.ts";
-import { SocketConn, setInt } from "./socket.ts";
+import { type ConnOrigin, SocketConn, setInt } from "./socket.ts";
 
 /** How a silent peer is probed (tcp(7)): times in seconds. */
 export interface KeepAlive {
@@ -85,11 +84,10 @@ export function applyTCPOptions(
  * console.log(String(conn.remoteAddr) === String(listener.addr)); // true
  */
 export class TCPConn extends SocketConn {
-  private lingerMs = 0;
-
   /** @internal */
-  constructor(fd: FD, network: "tcp" | "tcp4" | "tcp6", peer: string | Addr, listening?: Addr) {
-    super(fd, network, peer, listening);
+  // biome-ignore lint/complexity/noUselessConstructor: conns are made by listen and dial alone
+  constructor(fd: FD, origin: ConnOrigin, peer: string | Addr) {
+    super(fd, origin, peer);
   }
 
   /** Sends small writes at once (true, the default) or gathers them (Nagle's algorithm). */
@@ -119,21 +117,7 @@ export class TCPConn extends SocketConn {
     const linger = new Uint8Array(new Int32Array([seconds === 0 ? 1 : 0, 0]).buffer);
     const n = this.kernel.setsockopt(this.fd.sysfd, SOL_SOCKET, SO_LINGER, linger);
     if (n < 0) throw this.errorFor("set", -n);
-    this.lingerMs = (seconds ?? 0) * 1000;
+    this.more().lingerMs = (seconds ?? 0) * 1000;
     return this;
   }
-
-  override close(): Promise<void> {
-    return this.fd.close(this.lingerMs);
-  }
-}
-
-/** What an accepted TCP connection becomes. */
-export function adoptTCP(
-  runtime: Runtime,
-  fdOf: (runtime: Runtime, sysfd: number) => FD,
-  network: "tcp" | "tcp4" | "tcp6",
-  listening: Addr,
-): (sysfd: number, peer: string) => TCPConn {
-  return (sysfd, peer) => new TCPConn(fdOf(runtime, sysfd), network, peer, listening);
 }

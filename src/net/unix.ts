@@ -2,7 +2,7 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import type { FD } from "../poll/fd.ts";
 import type { Addr } from "./addr.ts";
-import { SocketConn } from "./socket.ts";
+import { type ConnOrigin, SocketConn } from "./socket.ts";
 
 /**
  * A connection over a unix socket: "unix" for a stream of bytes, "unixpacket" for packets, where
@@ -10,8 +10,9 @@ import { SocketConn } from "./socket.ts";
  */
 export class UnixConn extends SocketConn {
   /** @internal */
-  constructor(fd: FD, network: "unix" | "unixpacket", peer: string | Addr, listening?: Addr) {
-    super(fd, network, peer, listening);
+  // biome-ignore lint/complexity/noUselessConstructor: conns are made by listen and dial alone
+  constructor(fd: FD, origin: ConnOrigin, peer: string | Addr) {
+    super(fd, origin, peer);
   }
 }
 

@@ -29,7 +29,7 @@ import {
 import { NAME_BUFFER_SIZE, type SocketKernel } from "../syscall/kernel.ts";
 import { pack } from "../syscall/sockaddr.ts";
 import type { FD } from "./fd.ts";
-import { Op, type OpName, READER } from "./op.ts";
+import { type OpName, READER, SignalOp } from "./op.ts";
 
 /** The connection is gone before it was taken: try the next one. */
 const GONE = new Set(
@@ -85,7 +85,7 @@ class Retry extends Timer {
   }
 }
 
-class AcceptOp<C> extends Op<C> {
+class AcceptOp<C> extends SignalOp<C> {
   private readonly kernel: SocketKernel;
   private readonly adopt: Adopt<C>;
   private retry: Retry | undefined;

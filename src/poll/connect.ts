@@ -19,7 +19,7 @@ import {
 } from "../syscall/errno.ts";
 import { NAME_BUFFER_SIZE, type SocketKernel } from "../syscall/kernel.ts";
 import type { FD } from "./fd.ts";
-import { Op, type OpName, WRITER } from "./op.ts";
+import { type OpName, SignalOp, WRITER } from "./op.ts";
 
 const name = new Uint8Array(NAME_BUFFER_SIZE);
 const error = new Int32Array(1);
@@ -42,7 +42,7 @@ class Retry extends Timer {
   }
 }
 
-class ConnectOp extends Op<void> {
+class ConnectOp extends SignalOp<void> {
   private readonly kernel: SocketKernel;
   private readonly sockaddr: Uint8Array;
   private begun = false;

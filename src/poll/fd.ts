@@ -74,14 +74,19 @@ export interface Owner {
 
 const sides = [READ_LOCK, WRITE_LOCK] as const;
 
+class Rare {
+  deadlines: Deadlines | undefined = undefined;
+  queues: Queues | undefined = undefined;
+}
+
 export class FD implements AsyncIterator<Uint8Array, undefined> {
   readonly device: Device;
   readonly sysfd: number;
   owner: Owner;
   private readonly pd: PollDesc;
   private state: number;
-  private queues: Queues | undefined = undefined;
-  private deadlines: Deadlines | undefined = undefined;
+  /** What few fds need: deadlines, and operations that queue. */
+  private rare: Rare | undefined = undefined;
 
   /** Takes an open, non-blocking fd over; `packets` when it keeps message boundaries. */
   constructor(device: Device, sysfd: number, owner: Owner, packets: boolean) {
@@ -128,7 +133,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if (chunk !== -EAGAIN) return this.refuse("read", -chunk, undefined);
     }
     const promise = parked<IteratorResult<Uint8Array, undefined>>();
-    this.wait(new ChunkOp(this, resolver(), undefined));
+    this.wait(new ChunkOp(this, resolver()));
     return promise;
   }
 
@@ -191,7 +196,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
         if (n > length) return -EMSGSIZE;
       } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
       this.device.runtime.bytesRead += n;
-      if (this.deadlines !== undefined) this.deadlines.active();
+      if (this.rare !== undefined) this.rare.deadlines?.active();
       return n;
     }
     if (n === -EAGAIN) {
@@ -258,7 +263,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     if (n > 0) {
       this.device.runtime.bytesWritten += n;
-      if (this.deadlines !== undefined) this.deadlines.active();
+      if (this.rare !== undefined) this.rare.deadlines?.active();
     }
     return n;
   }
@@ -320,7 +325,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private destroy(): void {
-    this.deadlines?.stop();
+    this.rare?.deadlines?.stop();
     const { device, pd } = this;
     device.poller.close(this.sysfd, pd);
     device.runtime.cache.free(pd);
@@ -344,8 +349,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** The deadlines of this fd, made when they are first needed. */
   limits(): Deadlines {
-    this.deadlines ??= new Deadlines(this);
-    return this.deadlines;
+    this.rare ??= new Rare();
+    this.rare.deadlines ??= new Deadlines(this);
+    return this.rare.deadlines;
   }
 
   /** Whether waiting on this fd keeps the process alive (it does by default). */
@@ -366,7 +372,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private expired(side: Side): boolean {
-    return this.deadlines?.expired(side) ?? false;
+    return this.rare?.deadlines?.expired(side) ?? false;
   }
 
   // ---- the life of an operation that waits
@@ -398,7 +404,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (op.attempt()) this.finish(op);
     else {
       this.park(op);
-      if (op.side !== READER) this.deadlines?.waiting(op.side);
+      if (op.side !== READER) this.rare?.deadlines?.waiting(op.side);
     }
   }
 
@@ -431,8 +437,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   private wait(op: Op<never>): void {
     const lock = sides[op.side];
     if ((this.state & lock) !== 0) {
-      this.queues ??= new Queues();
-      (op.side === READER ? this.queues.readers : this.queues.writers).push(op);
+      this.rare ??= new Rare();
+      this.rare.queues ??= new Queues();
+      (op.side === READER ? this.rare.queues.readers : this.rare.queues.writers).push(op);
       return;
     }
     const armed = this.arm();
@@ -443,7 +450,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.state = (this.state | lock) + ONE_REF;
     if ((this.state & UNREF) === 0) this.device.runtime.hold();
     this.park(op);
-    this.deadlines?.waiting(op.side);
+    this.rare?.deadlines?.waiting(op.side);
     if (observer.parked !== null) observer.parked(op, op.kind, this.owner);
   }
 
@@ -464,7 +471,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private queueOf(side: Side): Op<never>[] | undefined {
-    return side === READER ? this.queues?.readers : this.queues?.writers;
+    return side === READER ? this.rare?.queues?.readers : this.rare?.queues?.writers;
   }
 
   /** The owner of a side was failed from outside: nothing is known of the fd's readiness now. */
@@ -484,7 +491,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { side } = op;
     this.state &= ~sides[side];
     if ((this.state & UNREF) === 0) this.device.runtime.release();
-    if (this.queues !== undefined) this.startQueued(side);
+    if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }
 

@@ -52,12 +52,10 @@ class SignalLink {
 export abstract class Op<T> implements Waiter {
   readonly fd: FD;
   private resolve: Resolve<T> | undefined;
-  private link: SignalLink | undefined;
 
-  constructor(fd: FD, resolve: Resolve<T>, signal: AbortSignal | undefined) {
+  constructor(fd: FD, resolve: Resolve<T>) {
     this.fd = fd;
     this.resolve = resolve;
-    this.link = signal === undefined ? undefined : new SignalLink(signal, this as never);
   }
 
   abstract get kind(): OpName;
@@ -67,6 +65,11 @@ export abstract class Op<T> implements Waiter {
 
   /** Bytes that the operation had moved when it failed; undefined when that says nothing. */
   get progress(): number | undefined {
+    return undefined;
+  }
+
+  /** Why the operation was canceled. */
+  protected get reason(): unknown {
     return undefined;
   }
 
@@ -86,7 +89,7 @@ export abstract class Op<T> implements Waiter {
 
   /** Fails with an errno (or CLOSED, DEADLINE, CANCELED). */
   fail(number: number): void {
-    const cause = number === CANCELED ? this.link?.reason : undefined;
+    const cause = number === CANCELED ? this.reason : undefined;
     const resolve = this.detach();
     if (resolve === undefined) return;
     const { fd, kind, progress } = this;
@@ -99,13 +102,32 @@ export abstract class Op<T> implements Waiter {
     if (resolve !== undefined) failParked(resolve, () => error);
   }
 
-  private detach(): Resolve<T> | undefined {
+  /** Takes the resolver out, once; from then on the operation is settled. */
+  protected detach(): Resolve<T> | undefined {
     const resolve = this.resolve;
     this.resolve = undefined;
+    return resolve;
+  }
+}
+
+/** An operation that a signal may cancel. */
+export abstract class SignalOp<T> extends Op<T> {
+  private link: SignalLink | undefined;
+
+  constructor(fd: FD, resolve: Resolve<T>, signal: AbortSignal | undefined) {
+    super(fd, resolve);
+    this.link = signal === undefined ? undefined : new SignalLink(signal, this as never);
+  }
+
+  protected override get reason(): unknown {
+    return this.link?.reason;
+  }
+
+  protected override detach(): Resolve<T> | undefined {
     if (this.link !== undefined) {
       this.link.remove();
       this.link = undefined;
     }
-    return resolve;
+    return super.detach();
   }
 }

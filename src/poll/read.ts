@@ -2,9 +2,9 @@
 import type { Resolve } from "../runtime/park.ts";
 import { EAGAIN } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
-import { Op, type OpName, READER } from "./op.ts";
+import { Op, type OpName, READER, SignalOp } from "./op.ts";
 
-abstract class ReadSideOp<T> extends Op<T> {
+abstract class ReadSideOp<T> extends SignalOp<T> {
   get side(): typeof READER {
     return READER;
   }
@@ -43,7 +43,15 @@ export class ReadOp extends ReadSideOp<number | null> {
 }
 
 /** Reads what is there into a buffer that becomes the receiver's: for iteration. */
-export class ChunkOp extends ReadSideOp<IteratorResult<Uint8Array, undefined>> {
+export class ChunkOp extends Op<IteratorResult<Uint8Array, undefined>> {
+  get side(): typeof READER {
+    return READER;
+  }
+
+  get kind(): OpName {
+    return "read";
+  }
+
   attempt(): boolean {
     const chunk = this.fd.tryChunk();
     if (typeof chunk !== "number") this.succeed({ done: false, value: chunk });

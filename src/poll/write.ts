@@ -2,9 +2,9 @@
 import type { Resolve } from "../runtime/park.ts";
 import { EAGAIN } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
-import { Op, type OpName, WRITER } from "./op.ts";
+import { type OpName, SignalOp, WRITER } from "./op.ts";
 
-abstract class WriteSideOp<T> extends Op<T> {
+abstract class WriteSideOp<T> extends SignalOp<T> {
   get side(): typeof WRITER {
     return WRITER;
   }

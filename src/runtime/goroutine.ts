@@ -7,11 +7,12 @@
  * Invariants
  *  - Every goroutine's promise has a handler from the start: a failure is seen exactly once, by the
  *    joiner if join() was called, else by the panic policy (panic.ts).
- *  - A running goroutine costs its record, one derived promise and two bound functions; the arguments
+ *  - A running goroutine costs its record, one derived promise and one bound function; the arguments
  *    are let go of when it starts.
  */
+import { Ring } from "../internal/ring.ts";
 import { observer } from "./observer.ts";
-import { origin } from "./origin.ts";
+import { originOf, recordOrigin } from "./origin.ts";
 import { endsQuietly, panic } from "./panic.ts";
 
 /** Numbers about this thread's goroutines. */
@@ -53,23 +54,28 @@ export class Goroutine<T> {
   readonly id: number;
   /** The function that it runs. */
   readonly fn: AnyFunction;
-  /** Where go() was called ("file:line:column"), where that is known. */
-  readonly origin: string | undefined;
+  /** @internal Undefined until it starts. */
+  result: Promise<T> | undefined;
   /** @internal */
-  joined = false;
-  private result: Promise<T> | undefined;
+  joined: boolean;
 
   /** @internal */
-  constructor(fn: AnyFunction, where: string | undefined) {
+  constructor(fn: AnyFunction) {
     this.id = ++stats.started;
     this.fn = fn;
-    this.origin = where;
+    this.result = undefined;
+    this.joined = false;
     if (++stats.live > stats.peak) stats.peak = stats.live;
   }
 
   /** The name of its function. */
   get name(): string {
     return this.fn.name || "anonymous";
+  }
+
+  /** Where go() was called ("file:line:column"), where that is known. */
+  get origin(): string | undefined {
+    return originOf(this.fn);
   }
 
   /**
@@ -92,16 +98,32 @@ export class Goroutine<T> {
     } catch (error) {
       this.result = Promise.reject(error);
     }
-    this.result.then(end.bind(undefined, this), fail.bind(undefined, this));
+    const settle = onSettled.bind(this as Goroutine<unknown>);
+    this.result.then(settle, settle);
   }
 }
 
-function end(g: Goroutine<unknown>): void {
+/** Goroutines that have settled and whose outcome is being asked for, oldest first. */
+const settling = new Ring<Goroutine<unknown>>();
+
+/**
+ * One function serves success and failure, because two would cost every waiting goroutine another
+ * object. Which of both it was is asked in a second step: on a settled promise the handlers run in
+ * the order in which they were added, so the goroutines come out of `settling` in their order.
+ */
+function onSettled(this: Goroutine<unknown>): void {
+  settling.push(this);
+  (this.result as Promise<unknown>).then(onEnd, onFail);
+}
+
+function onEnd(): void {
+  const g = settling.shift() as Goroutine<unknown>;
   stats.live--;
   if (observer.ended !== null) observer.ended(g, undefined);
 }
 
-function fail(g: Goroutine<unknown>, error: unknown): void {
+function onFail(error: unknown): void {
+  const g = settling.shift() as Goroutine<unknown>;
   stats.live--;
   if (observer.ended !== null) observer.ended(g, error);
   if (g.joined) return;
@@ -133,7 +155,8 @@ function start(this: Goroutine<unknown>, args: unknown[]): void {
  */
 export function go<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): Goroutine<Awaited<R>> {
   if (typeof fn !== "function") throw new TypeError(`go: expected a function, got ${typeof fn}`);
-  const g = new Goroutine<Awaited<R>>(fn as AnyFunction, origin(fn as AnyFunction, go));
+  recordOrigin(fn, go);
+  const g = new Goroutine<Awaited<R>>(fn as AnyFunction);
   if (observer.started !== null) observer.started(g as Goroutine<unknown>);
   void settled.then(start.bind(g as Goroutine<unknown>, args));
   return g;

@@ -1,21 +1,23 @@
 /**
- * origin.ts: where a goroutine was started.
+ * origin.ts: where goroutines were started.
  *
- * Taking a stack costs some microseconds, more than starting the goroutine. So it is taken exactly
- * while that is cheap: for the first starts of every function, and for fresh functions (closures) as
- * long as the allowance lasts, which time refills. After that a function that has always been started
- * from one place is said to come from there, and a closure's origin is unknown. CORONET_TRACEBACK=all
- * takes every one.
+ * Taking a stack costs some microseconds, more than starting the goroutine, and keeping the answer
+ * would cost every goroutine memory. So places are kept per function, and a stack is taken while that
+ * is cheap: for the first starts of every function, and for fresh functions (closures) as long as the
+ * allowance lasts, which time refills. CORONET_TRACEBACK=all takes a stack at every start.
  */
 
-/** Starts of one function that are looked at before its origin is believed. */
+/** Starts of one function that are looked at before its places are believed. */
 const EXACT_PER_FUNCTION = 8;
 /** Stacks that may be taken in a burst, and how many come back per second. */
 const BURST = 256;
 const PER_SECOND = 256;
 
+/** Places that are told apart for one function. */
+const PLACES = 4;
+
 interface Known {
-  where: string | undefined;
+  places: string[];
   seen: number;
 }
 
@@ -47,21 +49,24 @@ function callSite(above: (...args: never[]) => unknown): string | undefined {
   return frame?.[1];
 }
 
-/** Where `fn` is being started, as seen from the frame above `above`. */
-export function origin(
-  fn: object,
-  above: (...args: never[]) => unknown,
-): string | undefined {
-  let entry = known.get(fn);
-  if (!all && entry !== undefined && entry.seen >= EXACT_PER_FUNCTION) return entry.where;
-  if (!all && !mayTake()) return entry?.where;
-  const where = callSite(above);
+/** Notes that `fn` is being started from the frame above `above`. */
+export function recordOrigin(fn: object, above: (...args: never[]) => unknown): void {
+  const entry = known.get(fn);
+  if (!all) {
+    if (entry !== undefined && entry.seen >= EXACT_PER_FUNCTION) return;
+    if (!mayTake()) return;
+  }
+  const place = callSite(above);
+  if (place === undefined) return;
   if (entry === undefined) {
-    entry = { where, seen: 0 };
-    known.set(fn, entry);
+    known.set(fn, { places: [place], seen: 1 });
+    return;
   }
   entry.seen++;
-  // Started from several places: believing one of them would mislead.
-  if (entry.where !== where) entry.where = undefined;
-  return where;
+  if (entry.places.length < PLACES && !entry.places.includes(place)) entry.places.push(place);
+}
+
+/** Where goroutines of `fn` were started: one place, or several; undefined when none is known. */
+export function originOf(fn: object): string | undefined {
+  return known.get(fn)?.places.join(" or ");
 }
