@@ -11,7 +11,16 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -48,7 +57,10 @@ export function nativeSources(root) {
 export function nativeSourceHash(root) {
   const hash = createHash("sha256");
   for (const file of listNative(root)) {
-    hash.update(`${file}\0`).update(readFileSync(join(root, file))).update("\0");
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update("\0");
   }
   return hash.digest("hex");
 }
@@ -86,7 +98,7 @@ function libc() {
   const report = process.report;
   if (!report) return "glibc";
   // Listing the network interfaces is the slow part of a report.
-  report.excludeNetwork = true;
+  Object.assign(report, { excludeNetwork: true });
   const made = /** @type {{ header?: { glibcVersionRuntime?: string } }} */ (report.getReport());
   return made.header?.glibcVersionRuntime ? "glibc" : "musl";
 }
@@ -200,15 +212,7 @@ export function buildNative(options = {}) {
   mkdirSync(dirname(output), { recursive: true });
   // Another process may have the old file mapped: never write into it, put a new one in its place.
   const temporary = `${output}.${process.pid}.tmp`;
-  const args = [
-    ...compiler.command.slice(1),
-    ...flags,
-    "-I",
-    headers,
-    ...sources,
-    "-o",
-    temporary,
-  ];
+  const args = [...compiler.command.slice(1), ...flags, "-I", headers, ...sources, "-o", temporary];
   const compiled = spawnSync(compiler.command[0], args, { cwd: root, encoding: "utf8" });
   if (compiled.status !== 0) {
     rmSync(temporary, { force: true });

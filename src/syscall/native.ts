@@ -33,11 +33,11 @@ function candidates(): string[] {
   const forced = process.env.CORONET_NATIVE;
   if (forced) return [forced];
   const root = packageRoot();
-  const paths = [join(root, "build", "coronet.node")];
-  if (process.platform === "linux" && !existsSync(paths[0] as string)) {
-    paths.push(join(root, "prebuilds", `linux-${process.arch}-${libc()}`, "coronet.node"));
-  }
-  return paths;
+  const platform = `${process.platform}-${process.arch}-${libc()}`;
+  return [
+    join(root, "build", "coronet.node"),
+    join(root, "prebuilds", platform, "coronet.node"),
+  ];
 }
 
 function load(): NativeKernel {
@@ -56,7 +56,7 @@ function load(): NativeKernel {
   throw new Error(
     `coronet: no native addon for ${process.platform}-${process.arch} could be loaded.\n` +
       tried.map((line) => `  tried ${line}\n`).join("") +
-      "  To build one, install a C compiler and run: npm run setup",
+      `  To build one, install a C compiler and run: node ${join(packageRoot(), "tools", "build-native.mjs")}`,
   );
 }
 

@@ -17,7 +17,12 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
  * @param {(folder: string) => boolean} [enter] which folders to look into
  * @returns {string[]}
  */
-export function listFiles(base, folders, wanted, enter = (folder) => !folder.endsWith("node_modules")) {
+export function listFiles(
+  base,
+  folders,
+  wanted,
+  enter = (folder) => !folder.endsWith("node_modules"),
+) {
   /** @type {string[]} */
   const found = [];
   /** @param {string} folder */
