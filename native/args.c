@@ -21,17 +21,28 @@ bool get_args(napi_env env, napi_callback_info info, size_t count, napi_value* a
   return true;
 }
 
+/* A whole number of 32 bits. Not napi_get_value_int32, which would make fd 3 of 2^32 + 3. */
 bool get_int(napi_env env, napi_value value, const char* name, int32_t* out) {
-  if (napi_get_value_int32(env, value, out) == napi_ok) return true;
+  double number = 0;
   char message[80];
-  snprintf(message, sizeof message, "%s must be a number", name);
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  if (napi_get_value_double(env, value, &number) != napi_ok) {
+    snprintf(message, sizeof message, "%s must be a number", name);
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+    return false;
+  }
+  if (number >= INT32_MIN && number <= INT32_MAX && number == (int32_t)number) {
+    *out = (int32_t)number;
+    return true;
+  }
+  snprintf(message, sizeof message, "%s must be a whole number of 32 bits", name);
+  napi_throw_range_error(env, "ERR_OUT_OF_RANGE", message);
   return false;
 }
 
 /* A Uint8Array (a Buffer is one). A detached one counts as empty. */
 bool get_bytes(napi_env env, napi_value value, const char* name, uint8_t** data, size_t* length) {
-  napi_typedarray_type type;
+  /* An array type that is newer than Node-API leaves this as it is. */
+  napi_typedarray_type type = napi_float64_array;
   void* bytes = NULL;
   napi_status status = napi_get_typedarray_info(env, value, &type, length, &bytes, NULL, NULL);
   if (status != napi_ok || (type != napi_uint8_array && type != napi_uint8_clamped_array)) {
@@ -72,6 +83,19 @@ napi_value result_of(napi_env env, int64_t result) {
   return make_int(env, result == -1 ? -errno : result);
 }
 
+/* What an open socket holds in the kernel: tcp_sock and its inode, file, dentry and epoll item. */
+#define KERNEL_BYTES_PER_FD 4096
+/* fds between two reports to V8. */
+#define REPORT_EVERY 64
+
+void account_fds(instance* self, int change) {
+  self->unreported += change;
+  if (self->unreported > -REPORT_EVERY && self->unreported < REPORT_EVERY) return;
+  int64_t total;
+  napi_adjust_external_memory(self->env, (int64_t)self->unreported * KERNEL_BYTES_PER_FD, &total);
+  self->unreported = 0;
+}
+
 napi_value own_fd(napi_env env, int fd) {
   if (fd == -1) return make_int(env, -errno);
   instance* self = get_instance(env);
@@ -79,6 +103,7 @@ napi_value own_fd(napi_env env, int fd) {
     close(fd);
     return make_int(env, -ENOMEM);
   }
+  account_fds(self, 1);
   return make_int(env, fd);
 }
 

@@ -13,7 +13,8 @@
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
  *  - No pointer into a JavaScript buffer outlives the call that received it, except the event
- *    buffer and the counters of a poll handle: those ArrayBuffers are kept alive by a reference.
+ *    buffer and the counters of a poll handle: those are SharedArrayBuffers, which cannot be detached,
+ *    and are kept alive by a reference.
  */
 #ifndef CORONET_H
 #define CORONET_H
@@ -37,6 +38,7 @@ typedef struct {
   struct poll_handle* polls; /* every open poll handle of this environment */
   unsigned closing;          /* poll handles whose uv_close has not called back yet */
   napi_async_cleanup_hook_handle cleanup;
+  int unreported;            /* fds opened (closed) since V8 was last told of their memory */
   bool ended; /* the environment is going away: make no more calls into it */
 } instance;
 
@@ -54,6 +56,8 @@ bool get_bytes(napi_env env, napi_value value, const char* name, uint8_t** data,
 bool get_span(napi_env env, napi_value* three, uint8_t** data, size_t* length);
 napi_value make_int(napi_env env, int64_t value);
 napi_value result_of(napi_env env, int64_t result); /* result, or -errno when it is -1 */
+/* Tells V8, now and then, what memory the open fds hold, so that it collects in time. */
+void account_fds(instance* self, int change);
 napi_value own_fd(napi_env env, int fd);            /* marks a fresh fd; -errno when fd is -1 */
 
 /* One per subject: adds the functions of that file to the exports. */
@@ -66,6 +70,7 @@ napi_status uvpoll_init(napi_env env, napi_value exports);
 
 /* uvpoll.c */
 void uvpoll_close_all(instance* self);
+bool uvpoll_watches(const instance* self, int fd);
 void instance_maybe_finished(instance* self);
 
 #define FUNCTION(name, fn) \

@@ -26,7 +26,7 @@ int epoll_collect(int epfd, int32_t* out, int max, int timeout_ms) {
 }
 
 bool get_events(napi_env env, napi_value value, int32_t** out, size_t* capacity) {
-  napi_typedarray_type type;
+  napi_typedarray_type type = napi_float64_array;
   size_t length = 0;
   void* data = NULL;
   if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok ||

@@ -80,37 +80,48 @@ static napi_value js_send(napi_env env, napi_callback_info info) {
   return result_of(env, n);
 }
 
-/* Arguments (fd, array of Uint8Array, index of the first, offset within it): fills iov with at
- * most MAX_IOV parts. */
-static bool get_vector(napi_env env, napi_callback_info info, int32_t* fd, struct iovec* iov,
+/* The chunks of an array from `first` on, at most MAX_IOV of them. */
+static bool get_chunks(napi_env env, napi_value array, int32_t first, napi_value* chunks,
                        size_t* count) {
-  napi_value args[4];
-  int32_t first, offset;
   uint32_t total = 0;
-  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", fd) ||
-      !get_int(env, args[2], "first", &first) || !get_int(env, args[3], "offset", &offset))
-    return false;
-  if (napi_get_array_length(env, args[1], &total) != napi_ok) {
+  if (napi_get_array_length(env, array, &total) != napi_ok) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "chunks must be an array");
     return false;
   }
-  size_t used = 0;
-  for (uint32_t i = (uint32_t)first; i < total && used < MAX_IOV; i++, used++) {
-    napi_value item;
+  if (first < 0 || (uint32_t)first > total) {
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "first must lie within the array");
+    return false;
+  }
+  *count = total - (uint32_t)first < MAX_IOV ? total - (uint32_t)first : MAX_IOV;
+  for (size_t i = 0; i < *count; i++)
+    if (napi_get_element(env, array, (uint32_t)first + (uint32_t)i, &chunks[i]) != napi_ok)
+      return false; /* a getter threw */
+  return true;
+}
+
+/* Arguments (fd, array of Uint8Array, index of the first, offset within it): fills iov with at
+ * most MAX_IOV parts. All chunks are fetched before the first address is taken: fetching may run a
+ * getter, which may take the memory of a chunk away. */
+static bool get_vector(napi_env env, napi_callback_info info, int32_t* fd, struct iovec* iov,
+                       size_t* count) {
+  napi_value args[4], chunks[MAX_IOV];
+  int32_t first, offset;
+  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", fd) ||
+      !get_int(env, args[2], "first", &first) || !get_int(env, args[3], "offset", &offset) ||
+      !get_chunks(env, args[1], first, chunks, count))
+    return false;
+  for (size_t i = 0; i < *count; i++) {
     uint8_t* data;
     size_t length;
-    if (napi_get_element(env, args[1], i, &item) != napi_ok ||
-        !get_bytes(env, item, "each chunk", &data, &length))
-      return false;
-    size_t skip = used == 0 ? (size_t)offset : 0;
-    if (first < 0 || offset < 0 || skip > length) {
+    if (!get_bytes(env, chunks[i], "each chunk", &data, &length)) return false;
+    size_t skip = i == 0 ? (size_t)offset : 0;
+    if (offset < 0 || skip > length) {
       napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "offset must lie within the first chunk");
       return false;
     }
-    iov[used].iov_base = length == 0 ? NULL : data + skip;
-    iov[used].iov_len = length - skip;
+    iov[i].iov_base = length == 0 ? NULL : data + skip;
+    iov[i].iov_len = length - skip;
   }
-  *count = used;
   return true;
 }
 
@@ -136,14 +147,17 @@ static napi_value js_readv(napi_env env, napi_callback_info info) {
 }
 
 /* close(2) is never retried: on Linux the fd is gone even when it reports EINTR, and its number may
- * belong to someone else by now. Only an fd that this environment opened can be closed here. */
+ * belong to someone else by now. Only an fd that this environment opened can be closed here, and not
+ * while a poll handle watches it: libuv would go on to watch whoever gets its number. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
   napi_value args[1];
   int32_t fd;
   if (!get_args(env, info, 1, args) || !get_int(env, args[0], "fd", &fd)) return NULL;
   instance* self = get_instance(env);
   if (!fd_table_has(&self->fds, fd)) return make_int(env, -EBADF);
+  if (uvpoll_watches(self, fd)) return make_int(env, -EBUSY);
   fd_table_clear(&self->fds, fd);
+  account_fds(self, -1);
   return result_of(env, close(fd));
 }
 

@@ -22,7 +22,7 @@ static napi_value js_socket(napi_env env, napi_callback_info info) {
 static napi_value js_socketpair(napi_env env, napi_callback_info info) {
   napi_value args[3];
   int32_t family, type;
-  napi_typedarray_type kind;
+  napi_typedarray_type kind = napi_float64_array;
   size_t length = 0;
   void* out = NULL;
   if (!get_args(env, info, 3, args) || !get_int(env, args[0], "family", &family) ||
@@ -43,6 +43,7 @@ static napi_value js_socketpair(napi_env env, napi_callback_info info) {
     close(pair[1]);
     return make_int(env, -ENOMEM);
   }
+  account_fds(self, 2);
   ((int32_t*)out)[0] = pair[0];
   ((int32_t*)out)[1] = pair[1];
   return make_int(env, 0);

@@ -133,6 +133,12 @@ void uvpoll_close_all(instance* self) {
   while (self->polls != NULL) close_handle(self->polls);
 }
 
+bool uvpoll_watches(const instance* self, int fd) {
+  for (const poll_handle* handle = self->polls; handle != NULL; handle = handle->next)
+    if (handle->epfd == fd) return true;
+  return false;
+}
+
 static poll_handle* allocate_handle(void) {
   poll_handle* self = calloc(1, sizeof *self);
   if (self == NULL) return NULL;
@@ -158,8 +164,20 @@ static int start_handles(poll_handle* self, uv_loop_t* loop) {
   return result;
 }
 
+/* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
+ * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */
+static bool stays(napi_env env, napi_value array, const char* message) {
+  napi_value buffer;
+  bool detachable = true;
+  if (napi_get_typedarray_info(env, array, NULL, NULL, NULL, &buffer, NULL) == napi_ok &&
+      napi_is_arraybuffer(env, buffer, &detachable) == napi_ok && !detachable)
+    return true;
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  return false;
+}
+
 static bool get_counters(napi_env env, napi_value value, int32_t** counters) {
-  napi_typedarray_type type;
+  napi_typedarray_type type = napi_float64_array;
   size_t length = 0;
   void* data = NULL;
   if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) == napi_ok &&
@@ -198,6 +216,8 @@ static napi_value js_poll_open(napi_env env, napi_callback_info info) {
   uv_loop_t* loop = NULL;
   if (!get_args(env, info, 5, args) || !get_int(env, args[0], "epfd", &epfd) ||
       !get_events(env, args[1], &events, &capacity) || !get_counters(env, args[2], &counters) ||
+      !stays(env, args[1], "events must be backed by a SharedArrayBuffer") ||
+      !stays(env, args[2], "counters must be backed by a SharedArrayBuffer") ||
       !get_int(env, args[3], "rounds", &rounds))
     return NULL;
   if (napi_typeof(env, args[4], &type) != napi_ok || type != napi_function) {
@@ -205,9 +225,11 @@ static napi_value js_poll_open(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (napi_get_uv_event_loop(env, (struct uv_loop_s**)&loop) != napi_ok) return make_int(env, -ENOSYS);
+  instance* owner = get_instance(env);
+  if (!fd_table_has(&owner->fds, epfd)) return make_int(env, -EBADF);
   poll_handle* self = allocate_handle();
   if (self == NULL) return make_int(env, -ENOMEM);
-  self->owner = get_instance(env);
+  self->owner = owner;
   self->epfd = epfd;
   self->rounds = rounds < 1 ? 1 : rounds;
   self->events = events;

@@ -9,6 +9,7 @@ export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
 export type { Resolver } from "./net/resolve.ts";
+export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
 export { UnixConn } from "./net/unix.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";

@@ -147,10 +147,11 @@ class Dial {
   async serial(targets: Target[], signal: AbortSignal | undefined): Promise<SocketConn> {
     let first: unknown;
     for (const [i, target] of targets.entries()) {
-      const left = this.until - this.runtime.clock.now();
+      const now = this.runtime.clock.now();
+      const left = this.until - now;
       const share = Math.max(left / (targets.length - i), Math.min(left, 2000));
       try {
-        return await this.one(target, signal, this.until - left + share);
+        return await this.one(target, signal, now + share);
       } catch (error) {
         first ??= error;
         if (signal?.aborted === true) break;
@@ -284,13 +285,38 @@ function isSelfConnected(conn: SocketConn): boolean {
  * await using conn = await dial("unix", String(listener.addr), { timeout: 1000 });
  * console.log(String(conn.remoteAddr)); // @coronet-example
  */
+export function dial(
+  network: "tcp" | "tcp4" | "tcp6",
+  address: string,
+  options?: DialOptions,
+): Promise<TCPConn>;
+export function dial(
+  network: "unix" | "unixpacket",
+  address: string,
+  options?: DialOptions,
+): Promise<UnixConn>;
+export function dial(
+  network: StreamNetwork,
+  address: string,
+  options?: DialOptions,
+): Promise<SocketConn>;
 export async function dial(
+  network: StreamNetwork,
+  address: string,
+  options?: DialOptions,
+): Promise<SocketConn> {
+  return dialOn(runtime(), network, address, options);
+}
+
+/** As dial, on a given runtime. */
+export async function dialOn(
+  rt: Runtime,
   network: StreamNetwork,
   address: string,
   options: DialOptions = {},
 ): Promise<SocketConn> {
   checkNetwork(network, "dial");
-  const attempt = new Dial(network, address, options, runtime());
+  const attempt = new Dial(network, address, options, rt);
   if (options.signal?.aborted === true) {
     throw attempt.fail(CANCELED, undefined, options.signal.reason);
   }

@@ -215,14 +215,39 @@ function checkOptions(options: ListenOptions): void {
  * console.log(new TextDecoder().decode(reply)); // hello
  * await listener.close();
  */
+export function listen(
+  network: "tcp" | "tcp4" | "tcp6",
+  address: string,
+  options?: ListenOptions,
+): Promise<Listener<TCPConn>>;
+export function listen(
+  network: "unix" | "unixpacket",
+  address: string,
+  options?: ListenOptions,
+): Promise<Listener<UnixConn>>;
+export function listen(
+  network: StreamNetwork,
+  address: string,
+  options?: ListenOptions,
+): Promise<Listener>;
 export async function listen(
+  network: StreamNetwork,
+  address: string,
+  options?: ListenOptions,
+): Promise<Listener> {
+  return listenOn(runtime(), network, address, options);
+}
+
+/** As listen, on a given runtime. */
+export async function listenOn(
+  rt: Runtime,
   network: StreamNetwork,
   address: string,
   options: ListenOptions = {},
 ): Promise<Listener> {
   checkNetwork(network, "listen");
   checkOptions(options);
-  const attempt = new Attempt(network, address, options, runtime());
+  const attempt = new Attempt(network, address, options, rt);
   try {
     const [first, ...others] = await attempt.places();
     return openFirst(attempt, first as Place, others);

@@ -208,6 +208,9 @@ class PipeKernel implements StreamKernel {
     const end = this.ends.get(fd) as End;
     end.pd = pd;
     pd.flags |= end.ended ? ARMED | HANGUP : ARMED;
+    // As epoll_ctl(2) does, what is ready already counts as an event.
+    const readable = end.ended || end.reset || end.incoming.length > 0;
+    if (readable) end.notify(true, end.ended || end.reset);
   }
 }
 
@@ -219,7 +222,9 @@ class PipePoller implements Poller {
     this.kernel = kernel;
   }
 
-  init(): void {}
+  init(): number {
+    return 0;
+  }
 
   open(fd: number, pd: PollDesc): number {
     this.kernel.watch(fd, pd);

@@ -5,7 +5,8 @@
  *   - the absolute deadline of its side (setReadDeadline, setWriteDeadline): stays expired until it
  *     is set again;
  *   - its own start plus the side's timeout (setTimeouts read, write): that operation only;
- *   - the last byte that moved in either direction plus the idle timeout: that operation only.
+ *   - the idle timeout after its own start, or after the last byte that moved since in either
+ *     direction: that operation only.
  *
  * Each side has one timer. It is armed when an operation parks, unless it is armed for earlier
  * already; when it fires it looks at the state of now and arms itself again if nothing is due. So a
@@ -42,6 +43,8 @@ class SideState {
   timeout = NEVER;
   /** When the operation that waits now times out. */
   opUntil = NEVER;
+  /** Since when it waits. */
+  since = 0;
   readonly timer: SideTimer;
 
   constructor(deadlines: Deadlines, side: Side) {
@@ -90,7 +93,8 @@ export class Deadlines {
   /** An operation of this side has parked, or has made progress and waits on. */
   waiting(side: Side): void {
     const state = this.sides[side];
-    state.opUntil = state.timeout === NEVER ? NEVER : this.now() + state.timeout;
+    state.since = this.now();
+    state.opUntil = state.since + state.timeout;
     this.arm(side);
   }
 
@@ -116,7 +120,7 @@ export class Deadlines {
   }
 
   private opDue(state: SideState): number {
-    return Math.min(state.opUntil, this.lastActive + this.idle);
+    return Math.min(state.opUntil, Math.max(state.since, this.lastActive) + this.idle);
   }
 
   private arm(side: Side): void {

@@ -37,8 +37,15 @@ import {
   EAGAIN,
   ECONNABORTED,
   ECONNRESET,
+  EHOSTDOWN,
+  EHOSTUNREACH,
   EMSGSIZE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENONET,
+  ENOPROTOOPT,
   ENOTCONN,
+  EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
 import { CHUNK_SIZE, chunkOf, newBulk, scratch, sendable } from "./buffers.ts";
@@ -73,6 +80,20 @@ export interface Owner {
 }
 
 const sides = [READ_LOCK, WRITE_LOCK] as const;
+
+/** With these a stream has ended for good: reset, no answer, or what ICMP said while there was none. */
+const FATAL = new Set([
+  ECONNRESET,
+  ECONNABORTED,
+  ETIMEDOUT,
+  EHOSTUNREACH,
+  ENETUNREACH,
+  EHOSTDOWN,
+  ENETDOWN,
+  ENONET,
+  ENOPROTOOPT,
+  EPROTO,
+]);
 
 class Rare {
   deadlines: Deadlines | undefined = undefined;
@@ -437,6 +458,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   private wait(op: Op<never>): void {
     const lock = sides[op.side];
     if ((this.state & lock) !== 0) {
+      // The owner's timer may be late: who comes after the deadline has missed it all the same.
+      if (this.expired(op.side)) {
+        op.fail(DEADLINE);
+        return;
+      }
       this.rare ??= new Rare();
       this.rare.queues ??= new Queues();
       (op.side === READER ? this.rare.queues.readers : this.rare.queues.writers).push(op);
@@ -456,8 +482,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   private arm(): number {
     if ((this.pd.flags & ARMED) !== 0) return 0;
-    this.device.runtime.start();
-    return this.device.poller.open(this.sysfd, this.pd);
+    return this.device.runtime.start() || this.device.poller.open(this.sysfd, this.pd);
   }
 
   private park(op: Op<never>): void {
@@ -524,7 +549,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private keepFailure(number: number): void {
-    if (number !== ECONNRESET && number !== ETIMEDOUT && number !== ECONNABORTED) return;
+    if (!FATAL.has(number)) return;
+    // What the network says about one datagram is no failure of the socket.
+    if ((this.state & PACKETS) !== 0 && number !== ECONNRESET) return;
     if ((this.state & FAILED_MASK) === 0) this.state |= number << FAILED_SHIFT;
   }
 }

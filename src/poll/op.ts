@@ -12,6 +12,7 @@
  *  - An Op settles once; `resolve` is undefined from then on.
  *  - A settled Op is in no queue, on no descriptor and listens to no signal.
  */
+import { type Cancelable, SignalLink } from "../runtime/canceled.ts";
 import { failParked, type Resolve } from "../runtime/park.ts";
 import type { Waiter } from "../runtime/sched.ts";
 import { CANCELED } from "../syscall/errno.ts";
@@ -24,30 +25,6 @@ export type OpName = "read" | "write" | "accept" | "connect" | "wait" | "close";
 export const READER = 0;
 export const WRITER = 1;
 export type Side = typeof READER | typeof WRITER;
-
-/** Listens to a signal for as long as an operation waits. */
-class SignalLink {
-  private readonly signal: AbortSignal;
-  private readonly op: Op<never>;
-
-  constructor(signal: AbortSignal, op: Op<never>) {
-    this.signal = signal;
-    this.op = op;
-    signal.addEventListener("abort", this);
-  }
-
-  get reason(): unknown {
-    return this.signal.reason;
-  }
-
-  handleEvent(): void {
-    this.op.fd.cancel(this.op);
-  }
-
-  remove(): void {
-    this.signal.removeEventListener("abort", this);
-  }
-}
 
 export abstract class Op<T> implements Waiter {
   readonly fd: FD;
@@ -111,12 +88,16 @@ export abstract class Op<T> implements Waiter {
 }
 
 /** An operation that a signal may cancel. */
-export abstract class SignalOp<T> extends Op<T> {
+export abstract class SignalOp<T> extends Op<T> implements Cancelable {
   private link: SignalLink | undefined;
 
   constructor(fd: FD, resolve: Resolve<T>, signal: AbortSignal | undefined) {
     super(fd, resolve);
-    this.link = signal === undefined ? undefined : new SignalLink(signal, this as never);
+    this.link = signal === undefined ? undefined : new SignalLink(signal, this);
+  }
+
+  onAbort(): void {
+    this.fd.cancel(this as never);
   }
 
   protected override get reason(): unknown {

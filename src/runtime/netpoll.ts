@@ -2,7 +2,8 @@
  * netpoll.ts: the poller's contract, the poll descriptor, and the pool that descriptors come from.
  *
  * A backend (netpoll_epoll.ts, …) implements Poller:
- *   init()            creates the multiplexer; called once per thread, when it is first needed
+ *   init()            creates the multiplexer, once per thread, when it is first needed; 0 or a
+ *                     negative errno, after which nothing is left behind and it may be tried again
  *   open(fd, pd)      arms edge-triggered read, write and peer-hangup, once for the life of the fd
  *   close(fd, pd)     forgets the fd; called before close(2)
  *   poll(timeout)     < 0 waits, 0 asks, > 0 waits at most so many ms; returns the goroutines that
@@ -33,7 +34,7 @@ import { assert } from "../internal/assert.ts";
 import type { Waiter } from "./sched.ts";
 
 export interface Poller {
-  init(): void;
+  init(): number;
   /** 0 or a negative errno. */
   open(fd: number, pd: PollDesc): number;
   close(fd: number, pd: PollDesc): void;

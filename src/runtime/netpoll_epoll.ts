@@ -38,17 +38,34 @@ const MAX_EVENTS = 1024;
 /** The slot of the poller's own eventfd. */
 const WAKE_SLOT = -1;
 
+/** What a thread needs to wake the poller of another one; can be posted to it. */
+export interface Waker {
+  /** The poller's eventfd: valid until its thread ends. */
+  readonly fd: number;
+  /** Shared; [0] is 1 while a wake-up is under way. */
+  readonly waking: Int32Array;
+}
+
+const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+/** Interrupts the poll of a waker's thread, with a system call only if no wake-up is under way. */
+export function wakeUp(kernel: EpollKernel, waker: Waker): void {
+  if (Atomics.exchange(waker.waking, 0, 1) === 1) return;
+  const n = kernel.write(waker.fd, one, 0, 8);
+  assert(n === 8, `the write that wakes a poller failed with ${errorName(-n)}`);
+}
+
 export class EpollPoller implements Poller {
-  readonly events = new Int32Array(MAX_EVENTS * 3);
+  /** Shared: the addon writes here for as long as it watches, and shared memory cannot be detached. */
+  readonly events = new Int32Array(new SharedArrayBuffer(MAX_EVENTS * 3 * 4));
   /** Events that belonged to a descriptor's earlier life. */
   stale = 0;
   private readonly kernel: EpollKernel;
   private readonly cache: PollCache;
   private epfd = -1;
   private wakeFd = -1;
-  /** 1 while a wake-up is under way; shared, because other threads wake this one. */
   private readonly waking = new Int32Array(new SharedArrayBuffer(4));
-  private readonly eight = new Uint8Array(new BigUint64Array([1n]).buffer);
+  private readonly drained = new Uint8Array(8);
   private runnable: Waiter[] = [];
 
   constructor(kernel: EpollKernel, cache: PollCache) {
@@ -61,20 +78,30 @@ export class EpollPoller implements Poller {
     return this.epfd;
   }
 
-  init(): void {
-    if (this.epfd !== -1) return;
-    this.epfd = this.must(this.kernel.epollCreate1(), "epoll_create1");
-    this.wakeFd = this.must(this.kernel.eventfd(), "eventfd");
-    const interest = EPOLLIN | EPOLLET;
-    const add = this.kernel.epollCtl(
-      this.epfd,
-      EPOLL_CTL_ADD,
-      this.wakeFd,
-      interest,
-      WAKE_SLOT,
-      0,
-    );
-    this.must(add, "epoll_ctl");
+  init(): number {
+    if (this.epfd !== -1) return 0;
+    const { kernel } = this;
+    const epfd = kernel.epollCreate1();
+    if (epfd < 0) return epfd;
+    const wakeFd = kernel.eventfd();
+    const armed = wakeFd < 0 ? wakeFd : this.armWake(epfd, wakeFd);
+    if (armed < 0) {
+      if (wakeFd >= 0) kernel.close(wakeFd);
+      kernel.close(epfd);
+      return armed;
+    }
+    this.epfd = epfd;
+    this.wakeFd = wakeFd;
+    return 0;
+  }
+
+  private armWake(epfd: number, wakeFd: number): number {
+    return this.kernel.epollCtl(epfd, EPOLL_CTL_ADD, wakeFd, EPOLLIN | EPOLLET, WAKE_SLOT, 0);
+  }
+
+  /** What another thread needs to wake this one. */
+  get waker(): Waker {
+    return { fd: this.wakeFd, waking: this.waking };
   }
 
   open(fd: number, pd: PollDesc): number {
@@ -94,7 +121,7 @@ export class EpollPoller implements Poller {
     for (;;) {
       const n = this.kernel.epollWait(this.epfd, this.events, timeout);
       if (n === -EINTR && timeout < 0) continue;
-      if (n !== -EINTR) this.must(n, "epoll_wait");
+      assert(n >= 0 || n === -EINTR, `the poller's epoll_wait failed with ${errorName(-n)}`);
       const runnable = this.collect(Math.max(0, n));
       if (timeout >= 0 || runnable.length > 0 || n > 0) return runnable;
     }
@@ -125,21 +152,18 @@ export class EpollPoller implements Poller {
   }
 
   wake(): void {
-    if (Atomics.exchange(this.waking, 0, 1) === 1) return;
-    this.must(this.kernel.write(this.wakeFd, this.eight, 0, 8), "write to eventfd");
+    wakeUp(this.kernel, this.waker);
   }
 
   isPollDescriptor(fd: number): boolean {
     return fd === this.epfd || fd === this.wakeFd;
   }
 
+  // First the read, then the mark: a thread that wakes this one in between is part of this wake-up.
+  // The other way round its write would be read away while its mark stays, and no wake-up would ever
+  // be written again.
   private wokenUp(): void {
+    this.kernel.read(this.wakeFd, this.drained, 0, 8);
     Atomics.store(this.waking, 0, 0);
-    this.kernel.read(this.wakeFd, new Uint8Array(8), 0, 8);
-  }
-
-  private must(result: number, call: string): number {
-    assert(result >= 0, `the poller's ${call} failed with ${errorName(-result)}`);
-    return result;
   }
 }

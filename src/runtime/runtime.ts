@@ -122,22 +122,25 @@ export class Runtime implements Device<Kernel> {
     };
   }
 
-  /** Creates the poller and joins it to the host's loop; does so once. */
-  start(): void {
-    if (this.started) return;
-    this.started = true;
-    this.poller.init();
+  /** Creates the poller and joins it to the host's loop; does so once. 0 or a negative errno. */
+  start(): number {
+    if (this.started) return 0;
+    const made = this.poller.init();
+    if (made < 0) return made;
     this.host.watch(this.poller.fd, this.poller.events, this.counters, this.onBatch);
+    this.started = true;
+    return 0;
   }
 
   hold(): void {
     const counters = this.counters;
     const before = counters[0] as number;
-    counters[0] = before + 1;
     if (before === 0 && counters[1] === 0) {
-      this.start();
+      const started = this.start();
+      if (started < 0) throw new Error(`coronet: no poller: ${errorName(-started)}`);
       this.host.ref();
     }
+    counters[0] = before + 1;
   }
 
   release(): void {

@@ -48,8 +48,10 @@ export class Timers {
     this.armHost();
   }
 
+  /** Takes a timer back; it does not fire, even if it is due in this very moment. */
   disarm(timer: Timer): void {
     this.heap.remove(timer);
+    timer.when = Infinity;
   }
 
   /** Fires every timer that is due. */

@@ -51,6 +51,7 @@ export interface EpollKernel {
   eventfd(): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   write(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  close(fd: number): number;
 }
 
 export interface Kernel extends SocketKernel, EpollKernel {}

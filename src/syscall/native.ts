@@ -24,20 +24,28 @@ function packageRoot(): string {
   return folder;
 }
 
+/** Which C library this Node runs on: only glibc names its version in Node's report. */
 function libc(): string {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report?.header?.glibcVersionRuntime === undefined ? "musl" : "glibc";
+  const { report } = process as { report?: { excludeNetwork?: boolean; getReport(): object } };
+  if (report === undefined) return "glibc";
+  const before = report.excludeNetwork;
+  // The report would look up the names of every peer of this process.
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  if (before !== undefined) report.excludeNetwork = before;
+  return header?.glibcVersionRuntime === undefined ? "musl" : "glibc";
 }
 
-function candidates(): string[] {
+function* candidates(): Generator<string> {
   const forced = process.env.CORONET_NATIVE;
-  if (forced) return [forced];
+  if (forced) {
+    yield forced;
+    return;
+  }
   const root = packageRoot();
+  yield join(root, "build", "coronet.node");
   const platform = `${process.platform}-${process.arch}-${libc()}`;
-  return [
-    join(root, "build", "coronet.node"),
-    join(root, "prebuilds", platform, "coronet.node"),
-  ];
+  yield join(root, "prebuilds", platform, "coronet.node");
 }
 
 function load(): NativeKernel {
