@@ -7,7 +7,10 @@ import {
   CLOSED,
   DEADLINE,
   ECONNRESET,
+  EHOSTUNREACH,
+  ENETUNREACH,
   EPIPE,
+  ETIMEDOUT,
   errorName,
   errorText,
 } from "../syscall/errno.ts";
@@ -96,8 +99,20 @@ function message(init: NetErrorInit): string {
   return `${op} ${network}${route === "" ? "" : ` ${route}`}: ${text} (${code})${done}${advice}`;
 }
 
-/** Ends of a connection that are everyday: they end its goroutine, not the process. */
-const EVERYDAY = new Set([ECONNRESET, EPIPE, CLOSED, DEADLINE, CANCELED]);
+/**
+ * Ends of a connection that are everyday: they end its goroutine, not the process. A peer that falls
+ * silent (keep-alive, retransmission) ends it no differently than one that resets it.
+ */
+const EVERYDAY = new Set([
+  ECONNRESET,
+  EPIPE,
+  ETIMEDOUT,
+  EHOSTUNREACH,
+  ENETUNREACH,
+  CLOSED,
+  DEADLINE,
+  CANCELED,
+]);
 
 const HINTS = new Map<string, string>([
   ["EADDRINUSE", "another socket listens there: stop it or choose another address (port 0 is free)"],
@@ -106,6 +121,14 @@ const HINTS = new Map<string, string>([
   ["ECONNREFUSED", "nothing listens there"],
   ["EADDRNOTAVAIL", "no interface of this machine has that address"],
 ]);
+
+/** What to do about an error of setting up a connection or a listener. */
+function hintFor(code: string, network: string): string | undefined {
+  if (code === "EADDRINUSE" && network.startsWith("unix")) {
+    return "remove the file if nobody listens there any more";
+  }
+  return HINTS.get(code);
+}
 
 export interface NumberDetails {
   op: NetOp;
@@ -124,7 +147,7 @@ export function errorOf(number: number, details: NumberDetails): NetError {
     ...details,
     code,
     text: errorText(number),
-    hint: setUp || number === 24 ? HINTS.get(code) : undefined,
+    hint: setUp ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),
   });
