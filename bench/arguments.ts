@@ -1,0 +1,85 @@
+// The command line of the runner.
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { resultsDir } from "./paths.ts";
+
+export interface Arguments {
+  help: boolean;
+  quick: boolean;
+  suites: string[];
+  peers: string[] | undefined;
+  cases: string[] | undefined;
+  rounds: number;
+  seconds: number;
+  warmup: number;
+  repeats: number;
+  json: string | undefined;
+  out: string;
+}
+
+export const HELP = `npm run bench -- [options] [suite ...]
+
+Measures echo servers of Coronet and its peers side by side. Without names it runs
+every suite: echo, churn, idle, fairness.
+
+  --quick          a small form that takes about a minute and a half
+  --peers A,B      only these peers, by id or family (coronet, coronet-26, node-net,
+                   c, bun, deno, go, gnet, tokio)
+  --cases A,B      only these cases, as in 50x64 or 1000x65536 of echo
+  --rounds N       alternating rounds of each measurement (5; quick: 2)
+  --seconds S      measured time of each (2; quick: 0.6)
+  --warmup S       time before it that does not count (0.6; quick: 0.3)
+  --repeats N      how often a measurement is repeated that other processes disturbed
+                   (2; quick: 0)
+  --json FILE      writes the results there as well
+  --out DIR        where results.json and the plots go (bench/results/latest)
+  --help           shows this
+`;
+
+function numberOf(text: string | undefined, name: string, fallback: number, least: number): number {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!(value >= least && value <= 3600)) throw new Error(`--${name} ${text} makes no sense`);
+  return value;
+}
+
+function namesIn(text: string | undefined): string[] | undefined {
+  return text?.split(",").filter((name) => name !== "");
+}
+
+function countOf(text: string | undefined, name: string, fallback: number, least: number): number {
+  return Math.round(numberOf(text, name, fallback, least));
+}
+
+export function parseArguments(args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean", short: "h", default: false },
+      quick: { type: "boolean", default: false },
+      peers: { type: "string" },
+      cases: { type: "string" },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      warmup: { type: "string" },
+      repeats: { type: "string" },
+      json: { type: "string" },
+      out: { type: "string" },
+    },
+  });
+  const { help, quick } = values;
+  return {
+    help,
+    quick,
+    suites: positionals,
+    peers: namesIn(values.peers),
+    cases: namesIn(values.cases),
+    rounds: countOf(values.rounds, "rounds", quick ? 2 : 5, 1),
+    seconds: numberOf(values.seconds, "seconds", quick ? 0.6 : 2, 0.05),
+    warmup: numberOf(values.warmup, "warmup", quick ? 0.3 : 0.6, 0),
+    repeats: countOf(values.repeats, "repeats", quick ? 0 : 2, 0),
+    json: values.json && resolve(values.json),
+    out: resolve(values.out ?? join(resultsDir, "latest")),
+  };
+}

@@ -1,0 +1,62 @@
+// Starts an echo server of a peer and waits until it listens.
+import type { ChildProcess } from "node:child_process";
+import { createInterface } from "node:readline";
+import { start, stop } from "./children.ts";
+import type { Peer } from "./peers.ts";
+
+export interface RunningServer {
+  pid: number;
+  address: string;
+  /** The last lines it wrote to stderr. */
+  complaints(): string;
+  stop(): Promise<void>;
+}
+
+const START_PATIENCE_MS = 15_000;
+const COMPLAINTS_KEPT = 10;
+
+function keepComplaints(child: ChildProcess): string[] {
+  const lines: string[] = [];
+  createInterface({ input: child.stderr! }).on("line", (line) => {
+    lines.push(line);
+    if (lines.length > COMPLAINTS_KEPT) lines.shift();
+  });
+  return lines;
+}
+
+/** The port in the line "listening PORT". */
+function portOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error("the server does not listen")),
+      START_PATIENCE_MS,
+    );
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      const port = /^listening (\d+)$/.exec(line)?.[1];
+      if (port !== undefined) resolve(Number(port));
+    });
+    child.once("error", reject);
+    child.once("close", () => reject(new Error("the server ended before it listened")));
+    child.once("close", () => clearTimeout(timer));
+  });
+}
+
+export async function startServer(
+  peer: Peer,
+  core: number | undefined,
+  buffer: number,
+): Promise<RunningServer> {
+  const host = "127.0.0.1";
+  const options = ["--host", host, "--port", "0"];
+  if (peer.takesBuffer) options.push("--buffer", String(buffer));
+  const child = start([...peer.command, ...options], { core, env: peer.env });
+  const lines = keepComplaints(child);
+  const complaints = () => lines.join("\n");
+  try {
+    const port = await portOf(child);
+    return { pid: child.pid!, address: `${host}:${port}`, complaints, stop: () => stop(child) };
+  } catch (error) {
+    await stop(child);
+    throw new Error(`${(error as Error).message}\n${complaints()}`.trim());
+  }
+}

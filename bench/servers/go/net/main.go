@@ -1,0 +1,46 @@
+// Echo on Go's net package: one goroutine and one read buffer per connection.
+// The runner sets GOMAXPROCS=1.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net"
+)
+
+func echo(conn net.Conn, size int) {
+	defer conn.Close()
+	buffer := make([]byte, size)
+	for {
+		n, err := conn.Read(buffer)
+		if n > 0 {
+			if _, err := conn.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func main() {
+	host := flag.String("host", "127.0.0.1", "address to listen on")
+	port := flag.Int("port", 0, "port to listen on, 0 chooses one")
+	size := flag.Int("buffer", 65536, "bytes in each connection's read buffer")
+	flag.Parse()
+	// TCP_NODELAY is the net package's default.
+	listener, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", *host, *port))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("listening %d\n", listener.Addr().(*net.TCPAddr).Port)
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go echo(conn, *size)
+	}
+}

@@ -1,0 +1,8 @@
+// The suites, in the order in which they run.
+import type { Suite } from "../suite.ts";
+import { churn } from "./churn.ts";
+import { echo } from "./echo.ts";
+import { fairness } from "./fairness.ts";
+import { idle } from "./idle.ts";
+
+export const suites: readonly Suite[] = [echo, churn, idle, fairness];
