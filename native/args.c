@@ -73,6 +73,16 @@ bool get_span(napi_env env, napi_value* three, uint8_t** data, size_t* length) {
   return true;
 }
 
+bool stays(napi_env env, napi_value array, const char* message) {
+  napi_value buffer;
+  bool detachable = true;
+  if (napi_get_typedarray_info(env, array, NULL, NULL, NULL, &buffer, NULL) == napi_ok &&
+      napi_is_arraybuffer(env, buffer, &detachable) == napi_ok && !detachable)
+    return true;
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  return false;
+}
+
 napi_value make_int(napi_env env, int64_t value) {
   napi_value out = NULL;
   napi_create_int32(env, (int32_t)value, &out);

@@ -12,9 +12,9 @@
  *  - Every fd that the addon opens is marked in the instance's fd table until it is closed or
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
- *  - No pointer into a JavaScript buffer outlives the call that received it, except the event
- *    buffer and the counters of a poll handle: those are SharedArrayBuffers, which cannot be detached,
- *    and are kept alive by a reference.
+ *  - No pointer into a JavaScript buffer outlives the call that received it, except the scratch
+ *    buffer, and the event buffer and the counters of a poll handle: those are SharedArrayBuffers,
+ *    which cannot be detached, and are kept alive by a reference.
  */
 #ifndef CORONET_H
 #define CORONET_H
@@ -38,6 +38,9 @@ typedef struct {
   struct poll_handle* polls; /* every open poll handle of this environment */
   unsigned closing;          /* poll handles whose uv_close has not called back yet */
   napi_async_cleanup_hook_handle cleanup;
+  uint8_t* scratch; /* the thread's scratch buffer, set once */
+  size_t scratch_length;
+  napi_ref scratch_ref;
   int unreported;            /* fds opened (closed) since V8 was last told of their memory */
   bool ended; /* the environment is going away: make no more calls into it */
 } instance;
@@ -67,6 +70,10 @@ napi_status socket_init(napi_env env, napi_value exports);
 napi_status io_init(napi_env env, napi_value exports);
 napi_status epoll_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
+
+/* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
+ * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */
+bool stays(napi_env env, napi_value array, const char* message);
 
 /* uvpoll.c */
 void uvpoll_close_all(instance* self);

@@ -76,11 +76,14 @@ static bool deliver(poll_handle* self, int count) {
 static void on_readable(uv_handle_t* handle, int status, int events) {
   (void)events;
   poll_handle* self = uv_handle_get_data(handle);
-  for (int round = 0; round < self->rounds; round++) {
+  int delivered = 0;
+  /* Bounded in rounds and in events, so that the host's timers get their turn. */
+  for (int round = 0; round < self->rounds && delivered < MAX_EVENTS; round++) {
     if (self->closing || self->owner->ended) return;
     int n = status < 0 ? status : epoll_collect(self->epfd, self->events, self->capacity, 0);
     if (n == 0 || n == -EINTR) break;
     if (!deliver(self, n) || n < 0) break;
+    delivered += n;
   }
   if (!self->owner->ended) drop_reference_when_idle(self);
 }
@@ -162,18 +165,6 @@ static int start_handles(poll_handle* self, uv_loop_t* loop) {
   result = uv_poll_start(self->poll, UV_ABI_READABLE, on_readable);
   uv_unref(self->poll);
   return result;
-}
-
-/* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
- * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */
-static bool stays(napi_env env, napi_value array, const char* message) {
-  napi_value buffer;
-  bool detachable = true;
-  if (napi_get_typedarray_info(env, array, NULL, NULL, NULL, &buffer, NULL) == napi_ok &&
-      napi_is_arraybuffer(env, buffer, &detachable) == napi_ok && !detachable)
-    return true;
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
-  return false;
 }
 
 static bool get_counters(napi_env env, napi_value value, int32_t** counters) {

@@ -103,7 +103,7 @@ async function run(args: Arguments): Promise<number> {
       await aborted(begun);
       await conn.close();
       exitFor(shutdown);
-    });
+    }).unref();
     await converse(conn);
     return 0;
   } catch (error) {

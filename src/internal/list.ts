@@ -1,7 +1,13 @@
 /**
  * list.ts: an intrusive doubly linked list: a queue from whose middle an entry can leave in O(1).
  *
- *   list ──head──▶ oldest ⇄ … ⇄ newest ◀──tail── list
+ *        ┌──────────────── newer ────────────────┐
+ *        ▼                                       │
+ *     oldest ──newer──▶ … ──newer──▶ newest ◀── list
+ *
+ * A ring (`older` links run the other way), so that the list itself holds one pointer: it is usually
+ * old where its entries are young, and every store of a young object into an old one costs the
+ * garbage collector's bookkeeping.
  *
  * Invariants: an entry is in one list at most; `entry.list` is that list, undefined outside. An entry
  * that left holds no link to its former neighbours.
@@ -17,39 +23,49 @@ export abstract class ListEntry {
 }
 
 export class List<E extends ListEntry> {
-  private head: ListEntry | undefined = undefined;
-  private tail: ListEntry | undefined = undefined;
+  private newest: ListEntry | undefined = undefined;
   length = 0;
 
   /** The oldest entry, which stays inside. */
   peek(): E | undefined {
-    return this.head as E | undefined;
+    return this.newest?.newer as E | undefined;
   }
 
   push(entry: E): void {
+    const { newest } = this;
     entry.list = this as unknown as List<ListEntry>;
-    entry.older = this.tail;
-    if (this.tail === undefined) this.head = entry;
-    else this.tail.newer = entry;
-    this.tail = entry;
+    if (newest === undefined) {
+      entry.newer = entry.older = entry;
+    } else {
+      const oldest = newest.newer as ListEntry;
+      entry.newer = oldest;
+      entry.older = newest;
+      newest.newer = oldest.older = entry;
+    }
+    this.newest = entry;
     this.length++;
   }
 
   /** Takes the oldest entry out. */
   shift(): E | undefined {
-    const entry = this.head as E | undefined;
-    if (entry !== undefined) this.remove(entry);
-    return entry;
+    const { newest } = this;
+    if (newest === undefined) return undefined;
+    const oldest = newest.newer as E;
+    this.remove(oldest);
+    return oldest;
   }
 
   /** Takes an entry out, wherever it stands. False when it is not in this list. */
   remove(entry: E): boolean {
     if (entry.list !== (this as unknown)) return false;
     const { older, newer } = entry;
-    if (older === undefined) this.head = newer;
-    else older.newer = newer;
-    if (newer === undefined) this.tail = older;
-    else newer.older = older;
+    if (newer === entry) {
+      this.newest = undefined;
+    } else {
+      (older as ListEntry).newer = newer;
+      (newer as ListEntry).older = older;
+      if (this.newest === entry) this.newest = older;
+    }
     entry.list = entry.newer = entry.older = undefined;
     this.length--;
     return true;

@@ -9,9 +9,14 @@
  */
 
 export class Ring<T> {
-  private items: (T | undefined)[] = new Array(16).fill(undefined);
+  private items: (T | undefined)[];
   private head = 0;
   length = 0;
+
+  /** With room for so many at first: a power of two. */
+  constructor(room = 16) {
+    this.items = new Array<T | undefined>(room).fill(undefined);
+  }
 
   push(item: T): void {
     if (this.length === this.items.length) this.grow();

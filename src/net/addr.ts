@@ -104,8 +104,12 @@ function parsePort(text: string, address: string): number {
   return port;
 }
 
-/** The sockaddr of an IP address in text. IPv4 is mapped into IPv6 when the socket is IPv6. */
-export function inetSockaddr(ip: string, port: number, zone = "", mapped = false): Uint8Array {
+/**
+ * The sockaddr of an IP address in text; a zone may be part of it. IPv4 is mapped into IPv6 when the
+ * socket is IPv6.
+ */
+export function inetSockaddr(text: string, port: number, of = "", mapped = false): Uint8Array {
+  const [ip, zone = of] = text.split("%") as [string, string?];
   const four = isIPv4(ip);
   if (four && !mapped) {
     return encodeInet({ family: AF_INET, ip: parseIPv4(ip), port, scope: 0 });
@@ -205,9 +209,10 @@ function zoneIndex(zone: string): number {
   if (zone === "") return 0;
   if (/^\d+$/.test(zone)) return Number(zone);
   for (const address of networkInterfaces()[zone] ?? []) {
-    if (address.family === "IPv6") return address.scopeid;
+    // Only its link-local addresses carry the interface's index.
+    if (address.family === "IPv6" && address.scopeid > 0) return address.scopeid;
   }
-  throw new AddressError(`no interface "${zone}" has an IPv6 address`);
+  throw new AddressError(`no interface "${zone}" has a link-local IPv6 address`);
 }
 
 function zoneName(index: number): string {

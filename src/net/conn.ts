@@ -154,7 +154,10 @@ export abstract class BaseConn implements Conn, Owner {
 
   writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number> {
     try {
-      const bytes = Array.from(chunks, (chunk) => bytesOf(chunk, "writev"));
+      if (!Array.isArray(chunks)) {
+        throw new TypeError(`writev: expected an array of chunks, got ${describe(chunks)}`);
+      }
+      const bytes = Array.from(chunks as (Uint8Array | string)[], (chunk) => bytesOf(chunk, "writev"));
       return this.fd.writev(bytes, options?.signal);
     } catch (error) {
       return Promise.reject(error);

@@ -20,20 +20,21 @@ import {
   SOL_SOCKET,
 } from "../syscall/constants.ts";
 import { CANCELED, DEADLINE, EADDRNOTAVAIL } from "../syscall/errno.ts";
+import { unpack } from "../syscall/sockaddr.ts";
 import {
   type Addr,
   AddressError,
+  addrOf,
   inetSockaddr,
   type StreamNetwork,
   splitHostPort,
-  TCPAddr,
   UnixAddr,
   unixSockaddr,
 } from "./addr.ts";
 import { type OpOptions, timeoutOf } from "./conn.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
-import { isNumeric, type Resolver, resolveError, systemResolver } from "./resolve.ts";
+import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { UnixConn } from "./unix.ts";
@@ -68,6 +69,7 @@ class Dial {
   readonly runtime: Runtime;
   /** When the dial as a whole must be over, by the runtime's clock. */
   readonly until: number;
+  readonly fallbackDelay: number;
 
   constructor(network: StreamNetwork, address: string, options: DialOptions, rt: Runtime) {
     this.network = network;
@@ -75,6 +77,10 @@ class Dial {
     this.options = options;
     this.runtime = rt;
     this.until = rt.clock.now() + timeoutOf(options.timeout ?? null, "dial");
+    this.fallbackDelay = options.fallbackDelay ?? FALLBACK_DELAY_MS;
+    if (typeof this.fallbackDelay !== "number" || !(this.fallbackDelay >= 0)) {
+      throw new RangeError(`fallbackDelay: expected ms, 0 or more; got ${this.fallbackDelay}`);
+    }
   }
 
   fail(number: number, addr?: Addr, cause?: unknown): NetError {
@@ -163,13 +169,13 @@ class Dial {
   /** Races two lists of addresses. */
   async race(primaries: Target[], fallbacks: Target[]): Promise<SocketConn> {
     const { signal } = this.options;
+    if (signal?.aborted === true) throw this.fail(CANCELED, undefined, signal.reason);
     if (fallbacks.length === 0) return this.serial(primaries, signal);
-    const delay = this.options.fallbackDelay ?? FALLBACK_DELAY_MS;
     const losers = new AbortController();
     const stop = (): void => losers.abort(signal?.reason);
     signal?.addEventListener("abort", stop, { once: true });
     const first = this.serial(primaries, losers.signal);
-    const second = this.afterDelay(delay, first, losers.signal).then(() =>
+    const second = this.afterDelay(this.fallbackDelay, first, losers.signal).then(() =>
       this.serial(fallbacks, losers.signal),
     );
     try {
@@ -200,11 +206,12 @@ class Dial {
       return [{ family: AF_UNIX, sockaddr, addr: new UnixAddr(network, address) }];
     }
     const { host, zone, port } = splitHostPort(address);
-    return (await this.addresses(host)).map((ip) => ({
-      family: isIPv4(ip) ? AF_INET : AF_INET6,
-      sockaddr: inetSockaddr(ip, port, zone),
-      addr: new TCPAddr(ip, port, zone),
-    }));
+    return (await this.addresses(host)).map((ip) => {
+      const sockaddr = inetSockaddr(local(ip), port, zone);
+      // From the bytes, so that an address reads the same however it was spelled.
+      const addr = addrOf(network, unpack(String.fromCharCode(...sockaddr)));
+      return { family: isIPv4(ip) ? AF_INET : AF_INET6, sockaddr, addr };
+    });
   }
 
   /** The addresses of a host that belong to the network; no host means this machine. */
@@ -226,7 +233,7 @@ class Dial {
     const timer = limit && this.runtime.sleep(this.until - this.runtime.clock.now(), signal);
     void timer?.then(() => limit?.abort());
     try {
-      return await (options.resolver ?? systemResolver).lookupHost(host, { signal });
+      return await lookupHost(options.resolver, host, signal);
     } catch (cause) {
       if (options.signal?.aborted === true) {
         throw this.fail(CANCELED, undefined, options.signal.reason);
@@ -237,6 +244,12 @@ class Dial {
       limit?.abort();
     }
   }
+}
+
+/** The unspecified address means this machine (as in Go's Dial): so the peer's address is a real one. */
+function local(ip: string): string {
+  if (ip === "0.0.0.0") return "127.0.0.1";
+  return /^[0:]+$/.test(ip) ? "::1" : ip;
 }
 
 function combine(
@@ -305,7 +318,7 @@ export async function dial(
   address: string,
   options?: DialOptions,
 ): Promise<SocketConn> {
-  return dialOn(runtime(), network, address, options);
+  return await dialOn(runtime(), network, address, options);
 }
 
 /** As dial, on a given runtime. */
@@ -328,7 +341,11 @@ export async function dialOn(
       targets.filter((target) => target.family !== primary),
     );
   } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
+    if (!(error instanceof AddressError)) {
+      // Its stack tells how the attempts are nested; taken here it names who dialled.
+      if (error instanceof NetError) Error.captureStackTrace(error);
+      throw error;
+    }
     throw new NetError({ op: "dial", network, address, code: "EINVAL", text: error.message });
   }
 }

@@ -93,7 +93,7 @@ export class NetError extends Error {
 
 function message(init: NetErrorInit): string {
   const { op, network, source, address, code, text, hint, bytesWritten } = init;
-  const route = source && address ? `${source}->${address}` : (address ?? source ?? "");
+  const route = source && address ? `${source}->${address}` : address || source || "";
   const done = bytesWritten ? `, after ${bytesWritten} bytes` : "";
   const advice = hint === undefined ? "" : `; ${hint}`;
   return `${op} ${network}${route === "" ? "" : ` ${route}`}: ${text} (${code})${done}${advice}`;

@@ -26,7 +26,7 @@ import {
 } from "./addr.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { Listener } from "./listener.ts";
-import { isNumeric, type Resolver, resolveError, systemResolver } from "./resolve.ts";
+import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, sockname, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
@@ -166,7 +166,7 @@ class Attempt {
 
   private async lookup(host: string): Promise<string[]> {
     try {
-      return await (this.options.resolver ?? systemResolver).lookupHost(host);
+      return await lookupHost(this.options.resolver, host, undefined);
     } catch (cause) {
       throw resolveError("listen", this.network, this.address, host, cause);
     }
@@ -235,7 +235,7 @@ export async function listen(
   address: string,
   options?: ListenOptions,
 ): Promise<Listener> {
-  return listenOn(runtime(), network, address, options);
+  return await listenOn(runtime(), network, address, options);
 }
 
 /** As listen, on a given runtime. */

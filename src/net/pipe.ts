@@ -6,6 +6,7 @@
  * that holds for a conn holds here: queues of readers and writers, deadlines, half-close, reset when
  * unread bytes are discarded.
  */
+import { Ring } from "../internal/ring.ts";
 import { FD } from "../poll/fd.ts";
 import {
   ARMED,
@@ -20,6 +21,7 @@ import type { Waiter } from "../runtime/sched.ts";
 import { SHUT_WR } from "../syscall/constants.ts";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE } from "../syscall/errno.ts";
 import type { StreamKernel } from "../syscall/kernel.ts";
+import { scratch } from "../syscall/scratch.ts";
 import type { Addr } from "./addr.ts";
 import { BaseConn } from "./conn.ts";
 import { NOBODY } from "./socket.ts";
@@ -27,9 +29,13 @@ import { NOBODY } from "./socket.ts";
 /** Bytes that one direction holds before a writer has to wait. */
 const CAPACITY = 65_536;
 
+const EMPTY = new Uint8Array(0);
+
 /** A queue of bytes. */
 class ByteQueue {
-  private chunks: Uint8Array[] = [];
+  private readonly chunks = new Ring<Uint8Array>();
+  /** The oldest chunk, and how much of it is gone already. */
+  private head: Uint8Array = EMPTY;
   private offset = 0;
   length = 0;
 
@@ -42,16 +48,19 @@ class ByteQueue {
   shift(target: Uint8Array): number {
     let moved = 0;
     while (moved < target.length && this.length > 0) {
-      const chunk = this.chunks[0] as Uint8Array;
-      const part = chunk.subarray(this.offset, this.offset + target.length - moved);
+      if (this.offset === this.head.length) {
+        this.head = this.chunks.shift() as Uint8Array;
+        this.offset = 0;
+      }
+      const part = this.head.subarray(this.offset, this.offset + target.length - moved);
       target.set(part, moved);
       moved += part.length;
       this.offset += part.length;
       this.length -= part.length;
-      if (this.offset === chunk.length) {
-        this.chunks.shift();
-        this.offset = 0;
-      }
+    }
+    if (this.length === 0) {
+      this.head = EMPTY;
+      this.offset = 0;
     }
     return moved;
   }
@@ -126,6 +135,10 @@ class PipeKernel implements StreamKernel {
     return n;
   }
 
+  recvScratch(fd: number): number {
+    return this.recv(fd, scratch, 0, scratch.length);
+  }
+
   recvPacket(fd: number, buffer: Uint8Array, offset: number, length: number): number {
     return this.recv(fd, buffer, offset, length);
   }
@@ -152,6 +165,10 @@ class PipeKernel implements StreamKernel {
     peer.incoming.push(buffer.slice(offset, offset + n));
     peer.notify(true, false);
     return n;
+  }
+
+  sendScratch(fd: number, length: number): number {
+    return this.send(fd, scratch, 0, length);
   }
 
   writev(fd: number, chunks: readonly Uint8Array[], first: number, offset: number): number {

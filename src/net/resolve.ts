@@ -1,6 +1,7 @@
 /** resolve.ts: host names to addresses, by node:dns. */
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
+import { inspect } from "node:util";
 import type { NetError, NetOp } from "./errors.ts";
 import { NetError as NetErrorClass } from "./errors.ts";
 
@@ -30,6 +31,29 @@ export const systemResolver: Resolver = {
     });
   },
 };
+
+/** The addresses of a host, until the signal is aborted, whether or not the resolver heeds it. */
+export async function lookupHost(
+  resolver: Resolver = systemResolver,
+  host: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const answer = resolver.lookupHost(host, { signal });
+  const ips: unknown = await (signal === undefined ? answer : unlessAborted(answer, signal));
+  // What it answers ends in a sockaddr.
+  if (Array.isArray(ips) && ips.every((ip) => typeof ip === "string" && isNumeric(ip))) return ips;
+  throw new TypeError(`the resolver answered ${inspect(ips)} instead of IP addresses`);
+}
+
+function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    const done = (): void => signal.removeEventListener("abort", onAbort);
+    answer.then(resolve, reject).then(done, done);
+  });
+}
 
 /** Whether the text is an IP address and needs no look-up. */
 export function isNumeric(host: string): boolean {

@@ -29,7 +29,10 @@ export const NOBODY: Owner = {
 
 /** An open socket of a network, owned by nobody yet. */
 export function socketFD(runtime: Runtime, sysfd: number, network: StreamNetwork): FD {
-  return new FD(runtime, sysfd, NOBODY, network === "unixpacket");
+  const fd = new FD(runtime, sysfd, NOBODY, network === "unixpacket");
+  // A message with file descriptors in it ends a read, though more bytes stand behind it (unix(7)).
+  if (network === "unix") fd.distrustShortReads();
+  return fd;
 }
 
 export function socketType(network: StreamNetwork): number {

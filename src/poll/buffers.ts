@@ -1,8 +1,8 @@
 /**
  * buffers.ts: memory for chunks: read first, then allocate what is needed.
  *
- * A waiting iteration holds no buffer. When data is there it is read into one scratch buffer per
- * thread and copied into an array of its exact size, which is the receiver's alone:
+ * A waiting iteration holds no buffer. When data is there it is read into the thread's scratch buffer
+ * and copied into an array of its exact size, which is the receiver's alone:
  *
  *   up to 64 B      an array whose bytes V8 keeps in its own heap: no malloc
  *   up to 8 KiB     a part of a slab. A part that someone keeps keeps its slab alive, so slabs are
@@ -12,17 +12,15 @@
  * A connection whose chunks are large reads straight into memory of its own, which saves the copy.
  */
 import { markAsUntransferable } from "node:worker_threads";
+import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 
 /** Largest chunk, in bytes. */
-export const CHUNK_SIZE = 65_536;
+export const CHUNK_SIZE = SCRATCH_SIZE;
 
 /** Largest typed array whose bytes V8 keeps inside its heap (V8's typed_array_max_size_in_heap). */
 const IN_HEAP = 64;
 const SMALL = 1024;
 const MEDIUM = 8192;
-
-/** What chunks are read into before their size is known. Its content is nobody's. */
-export const scratch = new Uint8Array(CHUNK_SIZE);
 
 /** Memory that parts are cut from, one after the other; a new one is begun when it is used up. */
 class Slab {
@@ -57,26 +55,18 @@ export function newBulk(): Uint8Array {
   return new Uint8Array(buffer, 0, CHUNK_SIZE);
 }
 
-/** The first n bytes of what was read, as an array that belongs to the receiver. */
-export function chunkOf(buffer: Uint8Array, n: number, bulk: boolean): Uint8Array {
-  if (n <= IN_HEAP) return buffer.slice(0, n);
-  if (n <= MEDIUM) {
-    const part = n <= SMALL ? small.cut(n) : medium.cut(n);
-    part.set(buffer.subarray(0, n));
-    return part;
-  }
-  // A chunk must not keep a much larger buffer alive.
-  return bulk && n >= CHUNK_SIZE / 2 ? buffer.subarray(0, n) : buffer.slice(0, n);
+/** The first n bytes of the scratch buffer, as an array that belongs to the receiver. */
+export function chunkOfScratch(n: number): Uint8Array {
+  if (n <= IN_HEAP || n > MEDIUM) return scratch.slice(0, n);
+  const part = n <= SMALL ? small.cut(n) : medium.cut(n);
+  part.set(scratch.subarray(0, n));
+  return part;
 }
 
-const outgoing = new Uint8Array(IN_HEAP);
-
-/**
- * Where to send a buffer from. Handing an array that lives in V8's heap to native code would move its
- * bytes out of it, by a malloc; copying so few is much cheaper.
- */
-export function sendable(buffer: Uint8Array): Uint8Array {
-  if (buffer.length > IN_HEAP) return buffer;
-  outgoing.set(buffer);
-  return outgoing;
+/** The first n bytes of a bulk buffer; a chunk must not keep a much larger buffer alive. */
+export function chunkOfBulk(buffer: Uint8Array, n: number): Uint8Array {
+  return n >= CHUNK_SIZE / 2 ? buffer.subarray(0, n) : buffer.slice(0, n);
 }
+
+/** Largest buffer that is sent through the scratch buffer: copying it costs less than finding it. */
+export const SENT_BY_SCRATCH = 512;

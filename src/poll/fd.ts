@@ -10,7 +10,8 @@
  *    holds; operations behind it stand in `queues`.
  *  - After a short read on a stream nothing is left, so the reader parks without asking for EAGAIN:
  *    the next byte makes a new edge. Except after a hangup (data and FIN can share one edge), after
- *    urgent data (a read stops at the mark), and never for packets.
+ *    urgent data (a read stops at the mark), on unix sockets (control messages end a read), and never
+ *    for packets.
  *  - close() marks the fd, fails whoever waits, and gives back the open fd's reference; the last
  *    reference closes the kernel's fd, once, and never again on EINTR.
  *  - A failure that the kernel reports only once (ECONNRESET) is kept: whichever operation saw it
@@ -48,7 +49,8 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
-import { CHUNK_SIZE, chunkOf, newBulk, scratch, sendable } from "./buffers.ts";
+import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
+import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
 import {
   BULK,
@@ -57,6 +59,7 @@ import {
   FAILED_SHIFT,
   ONE_REF,
   PACKETS,
+  type Queue,
   Queues,
   READ_LOCK,
   READ_SHUT,
@@ -80,6 +83,9 @@ export interface Owner {
 }
 
 const sides = [READ_LOCK, WRITE_LOCK] as const;
+
+/** Buffers that one write takes at most (IOV_MAX, sysconf(3)). */
+const MAX_VECTOR = 1024;
 
 /** With these a stream has ended for good: reset, no answer, or what ICMP said while there was none. */
 const FATAL = new Set([
@@ -187,13 +193,27 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** One read into memory that is nobody's yet: a chunk, 0 at EOF, or a negative errno. */
   tryChunk(): Uint8Array | number {
-    const bulk = (this.state & BULK) !== 0;
-    const buffer = bulk ? newBulk() : scratch;
-    const n = this.tryRead(buffer);
+    const { state } = this;
+    if ((state & (BULK | PACKETS)) !== 0) return this.tryBulk();
+    if ((state & READ_SHUT) !== 0) return 0;
+    if (this.pd.rg !== READY) return -EAGAIN;
+    const n = this.received(this.device.kernel.recvScratch(this.sysfd), SCRATCH_SIZE);
     if (n <= 0) return n;
     if (n >= CHUNK_SIZE / 2) this.state |= BULK;
-    else this.state &= ~BULK;
-    return chunkOf(buffer, n, bulk);
+    return chunkOfScratch(n);
+  }
+
+  private tryBulk(): Uint8Array | number {
+    const buffer = newBulk();
+    const n = this.tryRead(buffer);
+    if (n <= 0) return n;
+    if (n < CHUNK_SIZE / 2) this.state &= ~BULK;
+    return chunkOfBulk(buffer, n);
+  }
+
+  /** On this fd a read may end before the data does: never park on a short one alone. */
+  distrustShortReads(): void {
+    this.pd.flags |= URGENT;
   }
 
   /** True when a read would not wait. */
@@ -240,8 +260,8 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     let written = 0;
     if ((this.state & WRITE_LOCK) === 0) {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
-      const n = this.trySend(sendable(buffer), 0, length);
-      if (n === length) return this.device.runtime.sched.complete(n, n);
+      const n = this.trySendFirst(buffer, length);
+      if (n === length) return this.device.runtime.sched.completeBytes(n);
       if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, signal);
       if (n > 0) written = n;
     }
@@ -254,6 +274,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   writev(chunks: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
     const refused = this.refusal(signal);
     if (refused !== 0) return this.refuse("write", refused, signal);
+    // More than one system call takes would become several packets.
+    if ((this.state & PACKETS) !== 0 && chunks.length > MAX_VECTOR) {
+      return this.write(Buffer.concat(chunks), signal);
+    }
     const rest = new VectorRest(chunks);
     if ((this.state & WRITE_LOCK) === 0) {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
@@ -269,6 +293,13 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One write: bytes taken, or a negative errno. */
   trySend(buffer: Uint8Array, offset: number, length: number): number {
     return this.sent(this.device.kernel.send(this.sysfd, buffer, offset, length), length);
+  }
+
+  /** The first try of a write. */
+  private trySendFirst(buffer: Uint8Array, length: number): number {
+    if (length > SENT_BY_SCRATCH) return this.trySend(buffer, 0, length);
+    scratch.set(buffer);
+    return this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
   }
 
   /** One write of several buffers: bytes taken, or a negative errno. */
@@ -295,7 +326,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   closeWrite(): Promise<void> {
     if ((this.state & CLOSING) !== 0) return this.refuse("close", CLOSED, undefined);
     const promise = parked<void>();
-    this.submit(new ShutdownOp(this, resolver(), undefined));
+    const op = new ShutdownOp(this, resolver(), undefined);
+    // It waits for nothing but the writes before it, so a deadline that has passed does not stop it.
+    if (this.isWaiting(WRITER)) this.wait(op);
+    else op.attempt();
     return promise;
   }
 
@@ -381,8 +415,8 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { runtime } = this.device;
     for (const side of [READER, WRITER] as const) {
       if ((this.state & sides[side]) === 0) continue;
-      if (referenced) runtime.hold();
-      else runtime.release();
+      runtime.release(!referenced);
+      runtime.hold(referenced);
     }
     this.state ^= UNREF;
   }
@@ -432,11 +466,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** An operation's signal was aborted: it ends, others go on. */
   cancel(op: Op<never>): void {
     if (op.settled) return;
-    const queue = this.queueOf(op.side);
-    const index = queue?.indexOf(op) ?? -1;
-    if (index !== -1) queue?.splice(index, 1);
+    const owns = this.parkedOn(op.side) === op;
     op.fail(CANCELED);
-    if (index === -1) this.evicted(op);
+    if (owns) this.evicted(op);
+    else this.queueOf(op.side)?.onCanceled();
   }
 
   /** Fails the operation that owns a side. */
@@ -449,7 +482,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** Fails the operation that owns a side and all that are queued behind it. */
   evictAll(side: Side, number: number): void {
-    const queued = this.queueOf(side)?.splice(0) ?? [];
+    const queued = this.queueOf(side)?.shiftAll() ?? [];
     this.evictOwner(side, number);
     for (const op of queued) op.fail(number);
   }
@@ -474,7 +507,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       return;
     }
     this.state = (this.state | lock) + ONE_REF;
-    if ((this.state & UNREF) === 0) this.device.runtime.hold();
+    this.device.runtime.hold((this.state & UNREF) === 0);
     this.park(op);
     this.rare?.deadlines?.waiting(op.side);
     if (observer.parked !== null) observer.parked(op, op.kind, this.owner);
@@ -495,7 +528,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return waiter === null || waiter === READY ? undefined : (waiter as Op<never>);
   }
 
-  private queueOf(side: Side): Op<never>[] | undefined {
+  private queueOf(side: Side): Queue | undefined {
     return side === READER ? this.rare?.queues?.readers : this.rare?.queues?.writers;
   }
 
@@ -515,7 +548,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (observer.resumed !== null) observer.resumed(op);
     const { side } = op;
     this.state &= ~sides[side];
-    if ((this.state & UNREF) === 0) this.device.runtime.release();
+    this.device.runtime.release((this.state & UNREF) === 0);
     if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }

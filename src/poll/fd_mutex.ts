@@ -17,6 +17,7 @@
  * System calls are synchronous, so nothing can be inside one when close() runs; the count exists for
  * whoever holds the fd across an await: a parked operation until it was evicted, a lingering close.
  */
+import { Ring } from "../internal/ring.ts";
 import type { Op } from "./op.ts";
 
 export const CLOSING = 1;
@@ -31,8 +32,47 @@ export const FAILED_MASK = 0xff << FAILED_SHIFT;
 export const ONE_REF = 1 << 16;
 export const REFS_MASK = 0x3fff << 16;
 
-/** Operations that wait for a lock, oldest first. Made when the first one has to wait. */
+/** Canceled operations that a queue keeps before it looks for them. */
+const FEW = 16;
+
+/**
+ * Operations that wait for a lock, oldest first. One that is canceled keeps its place until it is
+ * passed over, or until such ones are the most of the queue: so both ends and the middle cost O(1).
+ */
+export class Queue {
+  private readonly ring = new Ring<Op<never>>();
+  private canceled = 0;
+
+  push(op: Op<never>): void {
+    this.ring.push(op);
+  }
+
+  /** Takes out the oldest that still waits. */
+  shift(): Op<never> | undefined {
+    for (let op = this.ring.shift(); op !== undefined; op = this.ring.shift()) {
+      if (!op.settled) return op;
+      this.canceled--;
+    }
+    return undefined;
+  }
+
+  /** Takes out all that still wait. */
+  shiftAll(): Op<never>[] {
+    const all: Op<never>[] = [];
+    for (let op = this.shift(); op !== undefined; op = this.shift()) all.push(op);
+    return all;
+  }
+
+  /** To be called when an operation inside has settled. */
+  onCanceled(): void {
+    this.canceled++;
+    if (this.canceled <= FEW || this.canceled * 2 < this.ring.length) return;
+    for (const op of this.shiftAll()) this.ring.push(op);
+  }
+}
+
+/** The queues for both locks. Made when the first operation has to wait. */
 export class Queues {
-  readonly readers: Op<never>[] = [];
-  readonly writers: Op<never>[] = [];
+  readonly readers = new Queue();
+  readonly writers = new Queue();
 }

@@ -1,4 +1,5 @@
 /** write.ts: the operations of the write side: write, writev, and the end of writing. */
+import { assert } from "../internal/assert.ts";
 import type { Resolve } from "../runtime/park.ts";
 import { EAGAIN } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
@@ -70,13 +71,11 @@ export class WritevOp extends WriteSideOp<number> {
   }
 
   attempt(): boolean {
-    let error: number;
-    try {
-      error = this.rest.send(this.fd);
-    } catch (thrown) {
-      this.failWith(thrown as Error);
+    if (!this.rest.intact) {
+      this.failWith(new TypeError("writev: a chunk was detached while the write waited"));
       return true;
     }
+    const error = this.rest.send(this.fd);
     if (error === -EAGAIN) return false;
     if (error === 0) this.succeed(this.rest.written);
     else this.fail(-error);
@@ -99,16 +98,20 @@ export class VectorRest {
     this.advance(0);
   }
 
-  /**
-   * Sends on: 0 when all is written, -EAGAIN when the socket is full, else a negative errno. Throws a
-   * TypeError when a chunk was detached meanwhile.
-   */
+  /** False when a chunk that is left to write was detached, or has become shorter. */
+  get intact(): boolean {
+    let left = -this.offset;
+    for (let i = this.first; i < this.chunks.length; i++) left += this.chunks[i]?.length ?? 0;
+    return left === this.missing;
+  }
+
+  /** Sends on: 0 when all is written, -EAGAIN when the socket is full, else a negative errno. */
   send(fd: FD): number {
     while (this.missing > 0) {
       const n = fd.trySendVector(this.chunks, this.first, this.offset);
       if (n < 0) return n;
-      // The first chunk left is never empty, so nothing sent means that its memory is gone.
-      if (n === 0) throw new TypeError("writev: a chunk was detached while the write waited");
+      // The first chunk left is never empty.
+      assert(n > 0, "a write of several buffers moved nothing");
       this.advance(n);
     }
     return 0;

@@ -1,6 +1,7 @@
 /**
  * canceled.ts: cancellation of a wait by an AbortSignal.
  */
+import { List, ListEntry } from "../internal/list.ts";
 import { ENDS_GOROUTINE } from "./panic.ts";
 
 /**
@@ -19,29 +20,64 @@ export class CanceledError extends Error {
 
 /** Who is told that a signal was aborted. */
 export interface Cancelable {
+  /** The signal was aborted. Its link is gone. Must not throw. */
   onAbort(): void;
 }
 
-/** Listens to a signal for as long as a wait lasts; leaves no trace on it afterwards. */
-export class SignalLink {
-  private readonly signal: AbortSignal;
-  private readonly target: Cancelable;
+/**
+ * Those who wait with one signal, oldest first: one listener stands for all of them. An EventTarget
+ * walks its listeners to add or to remove one, so ten thousand goroutines that share a signal would
+ * pay for each other in every operation.
+ */
+class Links extends List<SignalLink> {
+  readonly signal: AbortSignal;
 
-  constructor(signal: AbortSignal, target: Cancelable) {
+  constructor(signal: AbortSignal) {
+    super();
     this.signal = signal;
-    this.target = target;
-    signal.addEventListener("abort", this);
-  }
-
-  get reason(): unknown {
-    return this.signal.reason;
   }
 
   handleEvent(): void {
+    linksOf.delete(this.signal);
+    for (let link = this.shift(); link !== undefined; link = this.shift()) link.abort();
+  }
+}
+
+const linksOf = new WeakMap<AbortSignal, Links>();
+/** An aborted signal keeps nothing either. */
+const ONCE = { once: true };
+
+/** Listens to a signal for as long as a wait lasts; leaves no trace on it afterwards. */
+export class SignalLink extends ListEntry {
+  private readonly links: Links;
+  private readonly target: Cancelable;
+
+  constructor(signal: AbortSignal, target: Cancelable) {
+    super();
+    this.target = target;
+    let links = linksOf.get(signal);
+    if (links === undefined) {
+      links = new Links(signal);
+      linksOf.set(signal, links);
+      signal.addEventListener("abort", links, ONCE);
+    }
+    this.links = links;
+    links.push(this);
+  }
+
+  get reason(): unknown {
+    return this.links.signal.reason;
+  }
+
+  /** @internal */
+  abort(): void {
     this.target.onAbort();
   }
 
   remove(): void {
-    this.signal.removeEventListener("abort", this);
+    const { links } = this;
+    if (!links.remove(this) || links.length > 0) return;
+    linksOf.delete(links.signal);
+    links.signal.removeEventListener("abort", links);
   }
 }

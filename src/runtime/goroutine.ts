@@ -9,6 +9,8 @@
  *    joiner if join() was called, else by the panic policy (panic.ts).
  *  - A running goroutine costs its record, one derived promise and one bound function; the arguments
  *    are let go of when it starts.
+ *  - Every goroutine that was created and has not ended is in the list of live ones, in the order of
+ *    their numbers: whoever reports on goroutines finds all of them, also those it came too late for.
  */
 import { Ring } from "../internal/ring.ts";
 import { observer } from "./observer.ts";
@@ -36,6 +38,19 @@ export function goroutineStats(): GoroutineStats {
   return { ...stats };
 }
 
+/** The live goroutine with the largest number: the end of the list. */
+let newest: Goroutine<unknown> | undefined;
+
+/** Every goroutine that has not ended, by number. */
+export function liveGoroutines(): Goroutine<unknown>[] {
+  const live: Goroutine<unknown>[] = [];
+  for (let g = newest; g !== undefined; g = g.older) live.push(g);
+  return live.reverse();
+}
+
+/** Goroutines that may still wait when the program is over. */
+const unreferenced = new WeakSet<Goroutine<unknown>>();
+
 const settled: Promise<void> = Promise.resolve();
 
 // biome-ignore lint/suspicious/noExplicitAny: any function can be started
@@ -58,13 +73,22 @@ export class Goroutine<T> {
   result: Promise<T> | undefined;
   /** @internal */
   joined: boolean;
+  /** @internal Neighbours in the list of live goroutines. */
+  older: Goroutine<unknown> | undefined;
+  /** @internal */
+  newer: Goroutine<unknown> | undefined;
 
   /** @internal */
   constructor(fn: AnyFunction) {
+    if (typeof fn !== "function") throw new TypeError(`go: expected a function, got ${typeof fn}`);
     this.id = ++stats.started;
     this.fn = fn;
     this.result = undefined;
     this.joined = false;
+    this.older = newest;
+    this.newer = undefined;
+    if (newest !== undefined) newest.newer = this as Goroutine<unknown>;
+    newest = this as Goroutine<unknown>;
     if (++stats.live > stats.peak) stats.peak = stats.live;
   }
 
@@ -90,8 +114,32 @@ export class Goroutine<T> {
     return settled.then(() => this.result as Promise<T>);
   }
 
+  /**
+   * Says that nobody counts on its end, as with a timer's unref(): when only such goroutines are left
+   * and nothing can wake them, the program ends as if they were not there, without a report of a
+   * deadlock. For helpers that wait in the background for as long as the program runs.
+   *
+   * @example
+   * import { Chan, go } from "coronet";
+   * const entries = new Chan<string>();
+   * go(async () => {
+   *   for await (const entry of entries) console.log(entry);
+   * }).unref();
+   * await entries.send("the program may end now"); // the program may end now
+   */
+  unref(): this {
+    unreferenced.add(this as Goroutine<unknown>);
+    return this;
+  }
+
+  /** @internal */
+  get referenced(): boolean {
+    return !unreferenced.has(this as Goroutine<unknown>);
+  }
+
   /** @internal Runs the function; called once, in a microtask of its own. */
   start(args: unknown[]): void {
+    if (observer.running !== null) observer.running(this as Goroutine<unknown>);
     try {
       const returned = this.fn(...args) as T | Promise<T>;
       this.result = returned instanceof Promise ? returned : Promise.resolve(returned);
@@ -101,6 +149,20 @@ export class Goroutine<T> {
     const settle = onSettled.bind(this as Goroutine<unknown>);
     this.result.then(settle, settle);
   }
+
+  /** @internal It has ended: takes it off the list. */
+  leave(error: unknown): void {
+    const { older, newer } = this;
+    if (newer === undefined) newest = older;
+    else newer.older = older;
+    if (older !== undefined) older.newer = newer;
+    this.older = this.newer = undefined;
+    stats.live--;
+    if (observer.ended !== null) observer.ended(this as Goroutine<unknown>, error);
+  }
+
+  /** @internal What a group that started it wants to know of its end. Must not throw. */
+  ended(_failed: boolean, _error: unknown): void {}
 }
 
 /** Goroutines that have settled and whose outcome is being asked for, oldest first. */
@@ -118,14 +180,14 @@ function onSettled(this: Goroutine<unknown>): void {
 
 function onEnd(): void {
   const g = settling.shift() as Goroutine<unknown>;
-  stats.live--;
-  if (observer.ended !== null) observer.ended(g, undefined);
+  g.leave(undefined);
+  g.ended(false, undefined);
 }
 
 function onFail(error: unknown): void {
   const g = settling.shift() as Goroutine<unknown>;
-  stats.live--;
-  if (observer.ended !== null) observer.ended(g, error);
+  g.leave(error);
+  g.ended(true, error);
   if (g.joined) return;
   if (endsQuietly(error)) {
     stats.ended++;
@@ -153,11 +215,24 @@ function start(this: Goroutine<unknown>, args: unknown[]): void {
  * }
  * await go(greet, "world").join();
  */
-export function go<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): Goroutine<Awaited<R>> {
-  if (typeof fn !== "function") throw new TypeError(`go: expected a function, got ${typeof fn}`);
-  recordOrigin(fn, go);
-  const g = new Goroutine<Awaited<R>>(fn as AnyFunction);
-  if (observer.started !== null) observer.started(g as Goroutine<unknown>);
-  void settled.then(start.bind(g as Goroutine<unknown>, args));
+export function go<A extends unknown[], R>(
+  fn: (...args: A) => R,
+  ...args: A
+): Goroutine<Awaited<R>> {
+  return launch(new Goroutine<Awaited<R>>(fn as AnyFunction), args, go);
+}
+
+/**
+ * Starts a goroutine, which may be of a kind of its own. `above` is the function that users called to
+ * that end: where it was called is recorded as the goroutine's origin.
+ */
+export function launch<G extends Goroutine<unknown>>(
+  g: G,
+  args: unknown[],
+  above?: (...args: never[]) => unknown,
+): G {
+  if (above !== undefined) recordOrigin(g.fn, above);
+  if (observer.started !== null) observer.started(g);
+  void settled.then(start.bind(g, args));
   return g;
 }

@@ -52,7 +52,10 @@ export const READY: Waiter = new Ready();
 
 /** The peer has hung up or the socket has an error: read on until EOF, a short read proves nothing. */
 export const HANGUP = 1;
-/** Urgent data was seen: a read may stop early at the urgent mark, so a short read proves nothing. */
+/**
+ * Urgent data was seen, and a read may stop early at the urgent mark; or something else on this fd
+ * ends reads early: a short read proves nothing.
+ */
 export const URGENT = 2;
 /** Registered with the poller. */
 export const ARMED = 4;

@@ -9,6 +9,8 @@ import type { Goroutine } from "./goroutine.ts";
 export interface Observer {
   /** A goroutine was created; `parent` is unknown (undefined) unless a tool tracks it. */
   started: ((g: Goroutine<unknown>) => void) | null;
+  /** A goroutine is about to call its function, in a microtask of its own. */
+  running: ((g: Goroutine<unknown>) => void) | null;
   /** A goroutine ended; `error` is what it threw, if it threw. */
   ended: ((g: Goroutine<unknown>, error: unknown) => void) | null;
   /** A goroutine is about to wait: for what (`kind`: "read", "accept", …) and on which object. */
@@ -17,4 +19,10 @@ export interface Observer {
   resumed: ((waiter: object) => void) | null;
 }
 
-export const observer: Observer = { started: null, ended: null, parked: null, resumed: null };
+export const observer: Observer = {
+  started: null,
+  running: null,
+  ended: null,
+  parked: null,
+  resumed: null,
+};

@@ -6,6 +6,7 @@
  * by `release` when it goes on; when it is 0 the host's loop is free to end.
  */
 import { type Clock, systemClock } from "../internal/clock.ts";
+import { Random } from "../internal/random.ts";
 import { errorName } from "../syscall/errno.ts";
 import type { Kernel, StreamKernel } from "../syscall/kernel.ts";
 import { nativeKernel } from "../syscall/native.ts";
@@ -81,8 +82,12 @@ export class Runtime implements Device<Kernel> {
   readonly poller: EpollPoller;
   readonly sched: Scheduler;
   readonly timers: Timers;
+  /** Draws among the ready cases of a select. A test puts one with a known seed here. */
+  random = new Random(Math.random() * 0x1_0000_0000);
   bytesRead = 0;
   bytesWritten = 0;
+  /** Goroutines parked on I/O that does not keep the process alive. */
+  unreferenced = 0;
   private readonly counters = new Int32Array(new SharedArrayBuffer(64));
   private started = false;
 
@@ -132,7 +137,12 @@ export class Runtime implements Device<Kernel> {
     return 0;
   }
 
-  hold(): void {
+  /** A goroutine parks on I/O or a deadline; `referenced` when that keeps the process alive. */
+  hold(referenced = true): void {
+    if (!referenced) {
+      this.unreferenced++;
+      return;
+    }
     const counters = this.counters;
     const before = counters[0] as number;
     if (before === 0 && counters[1] === 0) {
@@ -143,8 +153,10 @@ export class Runtime implements Device<Kernel> {
     counters[0] = before + 1;
   }
 
-  release(): void {
-    (this.counters[0] as number)--;
+  /** It goes on. */
+  release(referenced = true): void {
+    if (referenced) (this.counters[0] as number)--;
+    else this.unreferenced--;
   }
 
   /** Parks the calling goroutine for at least `ms` milliseconds, or until the signal is aborted. */
@@ -174,6 +186,13 @@ export function runtime(): Runtime {
     current = new Runtime(native, new NodeHost(native), systemClock);
   }
   return current;
+}
+
+/** @internal Puts another runtime in this thread's place, for a test; gives the one before. */
+export function replaceRuntime(next: Runtime | undefined): Runtime | undefined {
+  const before = current;
+  current = next;
+  return before;
 }
 
 /**

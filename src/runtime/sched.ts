@@ -8,7 +8,8 @@
  * everybody else get a turn first.
  *
  *   budget of a turn = BASE + PER_GOROUTINE × goroutines woken
- *   cost of an operation = 1 + bytes / 1024
+ *   cost of an operation on an fd = 1 + bytes / 1024
+ *   cost of an operation in memory (a channel's, a lock's) = 1 / 16: it makes no system call
  *
  * BASE bounds what a firehose may do before its neighbours are looked at (about two reads of 64 KiB);
  * the part per goroutine lets a large batch answer its requests without queueing.
@@ -16,8 +17,11 @@
 import type { Host } from "./host.ts";
 import { parked, type Resolve, resolver } from "./park.ts";
 
-const BASE = 128;
-const PER_GOROUTINE = 8;
+/** The budget is counted in what an operation in memory costs. */
+const UNIT = 16;
+const BYTES_SHIFT = 10 - 4;
+const BASE = 128 * UNIT;
+const PER_GOROUTINE = 8 * UNIT;
 
 /** Something that can be made runnable: what a PollDesc's rg and wg hold. */
 export interface Waiter {
@@ -44,6 +48,8 @@ export class Scheduler {
   private readonly host: Host;
   private queue: Waiter[] = [];
   private budget = BASE;
+  private lastBytes = 0;
+  private lastPromise = Promise.resolve(0);
   /** Turns so far, goroutines woken in them, and operations that had to wait for a further turn. */
   turns = 0;
   woken = 0;
@@ -65,11 +71,44 @@ export class Scheduler {
     this.budget = BASE + PER_GOROUTINE * woken;
   }
 
-  /** The result of an operation that completed at once: now, or in a later turn. */
+  /** The result of an operation on an fd that completed at once: now, or in a later turn. */
   complete<T>(value: T, bytes: number): Promise<T> {
-    this.budget -= 1 + (bytes >> 10);
-    if (this.budget >= 0) return Promise.resolve(value);
+    this.budget -= UNIT + (bytes >> BYTES_SHIFT);
+    return this.budget >= 0 ? Promise.resolve(value) : this.defer(value);
+  }
+
+  /**
+   * As complete, for a number of bytes. Servers answer with messages of like size, so the promise of
+   * the last number often serves again; on a settled promise nobody can tell.
+   */
+  completeBytes(n: number): Promise<number> {
+    this.budget -= UNIT + (n >> BYTES_SHIFT);
+    if (this.budget < 0) return this.defer(n);
+    if (n !== this.lastBytes) {
+      this.lastBytes = n;
+      this.lastPromise = Promise.resolve(n);
+    }
+    return this.lastPromise;
+  }
+
+  /** The result of an operation in memory that completed at once: now, or in a later turn. */
+  completeLight<T>(value: T): Promise<T> {
+    return this.spend() ? Promise.resolve(value) : this.defer(value);
+  }
+
+  /** Draws the cost of an operation in memory; false when its goroutine has to `defer`. */
+  spend(): boolean {
+    return --this.budget >= 0;
+  }
+
+  /** A result that its goroutine sees in a later turn, because the budget is used up. */
+  defer<T>(value: T): Promise<T> {
     this.exhausted++;
+    return this.later(value);
+  }
+
+  /** Puts the calling goroutine at the back of the run queue. */
+  later<T>(value: T): Promise<T> {
     const promise = parked<T>();
     this.enqueue(new Yielded(resolver<T>(), value));
     return promise;

@@ -11,6 +11,12 @@ import type { Clock } from "../internal/clock.ts";
 import { Heap, type HeapEntry } from "../internal/heap.ts";
 import type { Host } from "./host.ts";
 
+/** A caller's duration, checked: any number, also Infinity, but not NaN. */
+export function milliseconds(ms: number, what: string): number {
+  if (typeof ms === "number" && !Number.isNaN(ms)) return ms;
+  throw new TypeError(`${what}: expected a number of milliseconds, got ${String(ms)}`);
+}
+
 export abstract class Timer implements HeapEntry {
   /** When to fire, in the clock's milliseconds. */
   when = 0;
@@ -38,6 +44,11 @@ export class Timers {
   /** Armed timers. */
   get size(): number {
     return this.heap.size;
+  }
+
+  /** When the next timer is due; Infinity when none is armed. */
+  get next(): number {
+    return this.heap.peek()?.when ?? Infinity;
   }
 
   /** Arms a timer for `when`, or moves one that is armed. */

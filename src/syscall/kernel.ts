@@ -11,11 +11,15 @@ export const NAME_BUFFER_SIZE = 132;
 /** The calls that move bytes on a connection; the in-memory pipe implements these alone. */
 export interface StreamKernel {
   recv(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** As recv, into the thread's scratch buffer (scratch.ts). */
+  recvScratch(fd: number): number;
   /** As recv, but returns the whole length of the packet even when the buffer was smaller. */
   recvPacket(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /** 1 when a byte waits, 0 at the end of the stream; consumes nothing. */
   peek(fd: number): number;
   send(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** As send, of the first `length` bytes of the thread's scratch buffer. */
+  sendScratch(fd: number, length: number): number;
   /** Sends chunks[first] from `offset` on and the chunks after it. */
   writev(fd: number, chunks: readonly Uint8Array[], first: number, offset: number): number;
   shutdown(fd: number, how: number): number;
@@ -75,6 +79,8 @@ export interface LoopKernel {
 }
 
 export interface NativeKernel extends Kernel, LoopKernel {
+  /** Tells the addon once where this thread's scratch buffer is. */
+  setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;
   socketpair(family: number, type: number, out: Int32Array): number;
 }

@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { NativeKernel } from "./kernel.ts";
+import { scratch } from "./scratch.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -72,6 +73,9 @@ let loaded: NativeKernel | undefined;
 
 /** The addon of this thread, loaded at the first call. Throws with every path that was tried. */
 export function nativeKernel(): NativeKernel {
-  loaded ??= load();
+  if (loaded === undefined) {
+    loaded = load();
+    loaded.setScratch(scratch);
+  }
   return loaded;
 }
