@@ -55,7 +55,7 @@ export interface Reports {
 export type Options = Readonly<Record<string, string | number>>;
 
 /** Beyond the time it was asked to run, for connecting and a slow machine. */
-const PATIENCE_MS = 30_000;
+export const PATIENCE_MS = 30_000;
 
 export function generatorPath(name: string, dir = buildDir): string {
   return join(dir, name);

@@ -24,11 +24,11 @@ export interface Peer {
   version(): string;
 }
 
-const SETUP = "npm run bench:setup brings it";
+export const SETUP = "npm run bench:setup brings it";
 const arm = process.arch === "arm64";
 const ownMajor = Number(process.versions.node.split(".")[0]);
 
-function fromNpm(...path: string[]): string {
+export function fromNpm(...path: string[]): string {
   return join(benchDir, "node_modules", ...path);
 }
 
@@ -42,7 +42,7 @@ function ask(command: string, ...args: string[]): string {
 }
 
 /** What the setup noted about the tools it built with. */
-function noted(name: string): string {
+export function noted(name: string): string {
   try {
     const versions = JSON.parse(readFileSync(join(buildDir, "versions.json"), "utf8"));
     return versions[name] ?? "unknown";
@@ -64,7 +64,14 @@ function nodes(): { major: number; path: string; usual: boolean }[] {
   ];
 }
 
-function onEachNode(family: string, label: string, script: string, needs: string[], hint: string) {
+/** A script of servers/, run by each Node there is. */
+export function onEachNode(
+  family: string,
+  label: string,
+  script: string,
+  needs: string[],
+  hint: string,
+): Peer[] {
   return nodes().map(
     ({ major, path, usual }): Peer => ({
       id: `${family}-${major}`,
@@ -82,7 +89,7 @@ function onEachNode(family: string, label: string, script: string, needs: string
   );
 }
 
-function compiled(
+export function compiled(
   id: string,
   label: string,
   path: string,

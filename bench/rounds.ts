@@ -17,6 +17,7 @@ import {
 } from "./suite.ts";
 
 async function measureOnce(peer: Peer, point: Case, settings: Settings): Promise<Measurement> {
+  if ("run" in point) return point.run(peer, settings);
   const server = await startServer(peer, settings.placement.server, point.buffer);
   try {
     return await point.measure(server, settings);
@@ -57,6 +58,11 @@ function describe(suite: Suite, result: Sample): string {
   return parts.join(" · ");
 }
 
+/** The peers that have what a case measures. */
+export function havingIt(point: Case, peers: readonly Peer[]): readonly Peer[] {
+  return "run" in point ? peers.filter((peer) => point.has(peer)) : peers;
+}
+
 async function runCase(
   suite: Suite,
   point: Case,
@@ -66,8 +72,9 @@ async function runCase(
 ): Promise<CaseResult> {
   const rounds = suite.rounds(settings);
   const samples: Record<string, Sample[]> = {};
+  const present = havingIt(point, peers);
   for (let round = 0; round < rounds; round++) {
-    for (const peer of rotate(peers, round)) {
+    for (const peer of rotate(present, round)) {
       const what = `${suite.name} ${point.label} · ${round + 1}/${rounds} · ${peer.label}`;
       progress.begin(what);
       const result = await sample(peer, point, round, settings);

@@ -11,7 +11,7 @@ import { absence, allPeers, choosePeers, type Peer } from "./peers.ts";
 import { suiteCharts } from "./plot.ts";
 import { Progress } from "./progress.ts";
 import { suiteReport } from "./report.ts";
-import { runSuite } from "./rounds.ts";
+import { havingIt, runSuite } from "./rounds.ts";
 import { type CaseResult, casesOf, type Settings, type Suite, type SuiteResult } from "./suite.ts";
 import { suites } from "./suites/all.ts";
 
@@ -19,7 +19,9 @@ interface Run {
   args: Arguments;
   machine: Machine;
   versions: Record<string, string>;
+  /** All that take part, each id once. */
   peers: readonly Peer[];
+  peersOf: PeersOf;
   date: string;
 }
 
@@ -43,19 +45,28 @@ function chooseSuites(names: readonly string[]): Suite[] {
   });
 }
 
-function presentPeers(args: Arguments): Peer[] {
-  return choosePeers(allPeers(), args.peers, args.quick).filter((peer) => {
-    const why = absence(peer);
-    if (why !== undefined) say(`${peer.label} is skipped: ${why}`);
-    return why === undefined;
-  });
+/** The peers that a suite measures and that are here. */
+type PeersOf = (suite: Suite) => readonly Peer[];
+
+function presentPeers(args: Arguments, chosen: readonly Suite[]): PeersOf {
+  const sources = new Set(chosen.map(({ peers = allPeers }) => peers));
+  const found = new Map([...sources].map((peers) => [peers, peers()]));
+  const wanted = choosePeers([...found.values()].flat(), args.peers, args.quick);
+  const present = new Set(wanted.filter((peer) => isPresent(peer)));
+  return ({ peers = allPeers }) => (found.get(peers) ?? []).filter((peer) => present.has(peer));
 }
 
-function countMeasurements(chosen: readonly Suite[], peers: number, settings: Settings): number {
-  return chosen.reduce(
-    (sum, suite) => sum + casesOf(suite, settings).length * suite.rounds(settings) * peers,
-    0,
-  );
+function isPresent(peer: Peer): boolean {
+  const why = absence(peer);
+  if (why !== undefined) say(`${peer.label} is skipped: ${why}`);
+  return why === undefined;
+}
+
+function countMeasurements(chosen: readonly Suite[], peers: PeersOf, settings: Settings): number {
+  return chosen.reduce((sum, suite) => {
+    const counts = casesOf(suite, settings).map((point) => havingIt(point, peers(suite)).length);
+    return sum + counts.reduce((all, count) => all + count, 0) * suite.rounds(settings);
+  }, 0);
 }
 
 function introduce({ machine, versions, peers }: Run): void {
@@ -91,21 +102,24 @@ function toJson(run: Run, results: readonly SuiteResult[]): string {
       title: suite.title,
       figures: suite.figures.map(({ key, label, unit, better }) => ({ key, label, unit, better })),
       targets: suite.targets,
-      cases: cases.map((point) => ({ ...point, ratios: ratiosOf(suite, point, run.peers) })),
+      cases: cases.map((point) => ({
+        ...point,
+        ratios: ratiosOf(suite, point, run.peersOf(suite)),
+      })),
     })),
   };
   return `${JSON.stringify(document, null, 1)}\n`;
 }
 
 function writeResults(run: Run, results: readonly SuiteResult[]): void {
-  const { args, machine, peers, date } = run;
+  const { args, machine, date } = run;
   mkdirSync(args.out, { recursive: true });
   const json = toJson(run, results);
   writeFileSync(join(args.out, "results.json"), json);
   if (args.json !== undefined) writeFileSync(args.json, json);
   const note = `${machine.cpu}, ${machine.cores} cores, ${machine.kernel}; ${date.slice(0, 10)}`;
   for (const result of results) {
-    for (const [name, svg] of suiteCharts(result, peers, note)) {
+    for (const [name, svg] of suiteCharts(result, run.peersOf(result.suite), note)) {
       writeFileSync(join(args.out, name), svg);
     }
   }
@@ -126,17 +140,19 @@ async function main(): Promise<void> {
   killChildrenAtExit();
   const settings: Settings = { ...args, placement: placement() };
   const chosen = chooseSuites(args.suites);
-  const peers = presentPeers(args);
+  const peersOf = presentPeers(args, chosen);
+  const peers = [...new Map(chosen.flatMap(peersOf).map((peer) => [peer.id, peer])).values()];
   const machine = describeMachine(settings.placement);
-  const run = { args, machine, versions: versionsOf(peers), peers, date: new Date().toISOString() };
+  const date = new Date().toISOString();
+  const run = { args, machine, versions: versionsOf(peers), peers, peersOf, date };
   introduce(run);
   if (peers.length === 0) return;
-  const progress = new Progress(countMeasurements(chosen, peers.length, settings));
+  const progress = new Progress(countMeasurements(chosen, peersOf, settings));
   const results: SuiteResult[] = [];
   for (const suite of chosen.filter((item) => casesOf(item, settings).length > 0)) {
-    const result = await runSuite(suite, peers, settings, progress);
+    const result = await runSuite(suite, peersOf(suite), settings, progress);
     results.push(result);
-    say(suiteReport(result, peers));
+    say(suiteReport(result, peersOf(suite)));
     // After each, so that an interrupted run leaves what it has.
     writeResults(run, results);
   }

@@ -68,10 +68,13 @@ function note(name, version) {
 
 function npmPackages() {
   const manifest = JSON.parse(readFileSync(join(benchDir, "package.json"), "utf8"));
-  return Object.entries(manifest.optionalDependencies).map(([name, range]) => ({
-    name,
-    version: range.slice(range.lastIndexOf("@") + 1),
-  }));
+  const list = (dependencies, portable) =>
+    Object.entries(dependencies).map(([name, range]) => ({
+      name,
+      version: range.slice(range.lastIndexOf("@") + 1),
+      portable,
+    }));
+  return [...list(manifest.dependencies, true), ...list(manifest.optionalDependencies, false)];
 }
 
 function installedVersion(name) {
@@ -79,7 +82,8 @@ function installedVersion(name) {
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).version : undefined;
 }
 
-function forThisProcessor({ name }) {
+function forThisProcessor({ name, portable }) {
+  if (portable) return true;
   const arm = /arm64|aarch64/.test(name);
   return process.arch === "arm64" ? arm : process.arch === "x64" && !arm;
 }
@@ -139,7 +143,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet"].map((name) => ({
+  return ["net", "gnet", "sync", "chan"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

@@ -1,6 +1,7 @@
 // What a suite of measurements is. Each suite is one file in suites/ and one entry in the list of
 // suites/all.ts; everything else (rounds, tables, ratios, targets, plots) follows from what it declares.
 import type { Placement } from "./children.ts";
+import type { Peer } from "./peers.ts";
 import type { RunningServer } from "./server.ts";
 
 export interface Settings {
@@ -33,14 +34,27 @@ export interface Measurement {
   detail: unknown;
 }
 
-/** One point of measurement, done for every peer in every round. */
-export interface Case {
+interface Point {
   key: string;
   label: string;
+}
+
+/** Measured from outside, on a server that the runner has started. */
+export interface ServerCase extends Point {
   /** For servers that hold a read buffer per connection. */
   buffer: number;
   measure(server: RunningServer, settings: Settings): Promise<Measurement>;
 }
+
+/** Measured by the peer's own program, for what happens inside one process. */
+export interface ProgramCase extends Point {
+  /** False when the peer has nothing of the kind. */
+  has(peer: Peer): boolean;
+  run(peer: Peer, settings: Settings): Promise<Measurement>;
+}
+
+/** One point of measurement, done for every peer in every round. */
+export type Case = ServerCase | ProgramCase;
 
 /** A bound for one of Coronet's own figures, or for its ratio to a family of peers. */
 export interface Target {
@@ -65,6 +79,8 @@ export interface Suite {
   plots: readonly string[];
   ratios: readonly string[];
   targets: readonly Target[];
+  /** What it measures; the servers without it. */
+  peers?(): Peer[];
   rounds(settings: Settings): number;
   cases(settings: Settings): Case[];
 }

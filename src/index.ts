@@ -1,7 +1,26 @@
 /**
  * Coronet: coroutine networking for Node.js. This file is the public surface, and nothing else.
  */
-export { type Addr, TCPAddr, UnixAddr, type StreamNetwork } from "./net/addr.ts";
+import "./debug/deadlock.ts";
+
+export { after, type DoneSource, recv, send } from "./chan/cases.ts";
+export { Chan, nilChan, type ReceiveChan, type SendChan } from "./chan/chan.ts";
+export {
+  type SelectCase,
+  type SelectCases,
+  type Selected,
+  select,
+  trySelect,
+} from "./chan/select.ts";
+export { ChanError, type Received, type WaitOptions } from "./chan/waiter.ts";
+export { afterFunc } from "./context/afterfunc.ts";
+export { type CancelFunc, type OwnedContext, withCancel } from "./context/cancel.ts";
+export { background, type Context, ContextKey } from "./context/context.ts";
+export { withDeadline, withTimeout } from "./context/deadline.ts";
+export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
+export { type ContextParent, fromSignal } from "./context/signal.ts";
+export { cause, withoutCancel, withValue } from "./context/value.ts";
+export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
@@ -12,6 +31,21 @@ export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
 export { UnixConn } from "./net/unix.ts";
+export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
-export { type RuntimeStats, stats } from "./runtime/runtime.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";
+export { type RuntimeStats, stats } from "./runtime/runtime.ts";
+export { Cond } from "./sync/cond.ts";
+export { ErrGroup, type ErrGroupOptions } from "./sync/errgroup.ts";
+export { SyncError } from "./sync/errors.ts";
+export { Mutex, type MutexGuard } from "./sync/mutex.ts";
+export { Once, onceValue } from "./sync/once.ts";
+export { Pool, type PoolOptions } from "./sync/pool.ts";
+export { type ReadGuard, RWMutex, type WriteGuard } from "./sync/rwmutex.ts";
+export { Semaphore, type SemaphoreGuard } from "./sync/semaphore.ts";
+export { type Flight, SingleFlight, singleflight } from "./sync/singleflight.ts";
+export { SyncMap } from "./sync/syncmap.ts";
+export { WaitGroup } from "./sync/waitgroup.ts";
+export { gosched, now, sleep } from "./time/sleep.ts";
+export { Ticker } from "./time/ticker.ts";
+export { Timer } from "./time/timer.ts";

@@ -99,7 +99,11 @@ function collect(stream: Readable): () => string {
 }
 
 /** Runs a program to its end. */
-export function run(name: string, args?: readonly string[], options?: StartOptions): Promise<Ended> {
+export function run(
+  name: string,
+  args?: readonly string[],
+  options?: StartOptions,
+): Promise<Ended> {
   const child = new Child(name, args, options);
   child.process.stdin.end();
   return child.ended;

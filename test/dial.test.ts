@@ -11,7 +11,7 @@ import {
   listen,
   type Resolver,
   type StreamNetwork,
-  TCPAddr,
+  type TCPAddr,
   type TCPConn,
 } from "../src/index.ts";
 import { runtime } from "../src/runtime/runtime.ts";
@@ -178,7 +178,10 @@ describe("a dial that fails", () => {
         assert.match((await failure(dial("tcp", address), "EINVAL")).message, message);
         assert.match((await failure(listen("tcp", address), "EINVAL")).message, message);
       }
-      await assert.rejects(dial("tcpp" as StreamNetwork, ANY), /unknown network "tcpp"; known: tcp/);
+      await assert.rejects(
+        dial("tcpp" as StreamNetwork, ANY),
+        /unknown network "tcpp"; known: tcp/,
+      );
       await assert.rejects(dial("tcp", 80 as never), TypeError);
     }),
   );
@@ -207,7 +210,13 @@ describe("a dial that fails", () => {
         },
       };
       await failure(dial("tcp", "name:80", { resolver: throwing }), "ENOTFOUND");
-      for (const nonsense of [["nonsense"], ["127.0.0.1", "999.1.1.1"], [5], "127.0.0.1", undefined]) {
+      for (const nonsense of [
+        ["nonsense"],
+        ["127.0.0.1", "999.1.1.1"],
+        [5],
+        "127.0.0.1",
+        undefined,
+      ]) {
         const resolver = { lookupHost: async () => nonsense as string[] };
         await assert.rejects(dial("tcp", "name:80", { resolver }), { code: "ENOTFOUND" });
       }
@@ -626,18 +635,18 @@ describe("a dial to a unix listener whose backlog is full", () => {
 const NETWORK_OF_ITS_OWN = ["unshare", "--net", "--map-root-user"] as const;
 
 describe("a dial that could meet itself", () => {
-  test(
-    "is tried again, and refused in the end",
-    { skip: lacks("unshare", ...NETWORK_OF_ITS_OWN.slice(1), "true") ?? false },
-    async () => {
-      // A network with two ports to choose from, one of which is dialled: sooner or later the kernel
-      // connects the socket with itself.
-      const { status, stdout, stderr } = await run("self_connect", [], { prefix: NETWORK_OF_ITS_OWN });
-      assert.equal(stderr, "");
-      assert.equal(stdout.trim(), "refused every time");
-      assert.equal(status, 0);
-    },
-  );
+  test("is tried again, and refused in the end", {
+    skip: lacks("unshare", ...NETWORK_OF_ITS_OWN.slice(1), "true") ?? false,
+  }, async () => {
+    // A network with two ports to choose from, one of which is dialled: sooner or later the kernel
+    // connects the socket with itself.
+    const { status, stdout, stderr } = await run("self_connect", [], {
+      prefix: NETWORK_OF_ITS_OWN,
+    });
+    assert.equal(stderr, "");
+    assert.equal(stdout.trim(), "refused every time");
+    assert.equal(status, 0);
+  });
 });
 
 describe("the options of TCP", () => {

@@ -4,7 +4,14 @@ import { describe, type TestContext, test } from "node:test";
 import type { TCPConn } from "../src/index.ts";
 import { type SocketPair, tcpPair } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
-import { countAll, failure, LATE_MS, staysPending, turn, writeTooMuch } from "../testing/support.ts";
+import {
+  countAll,
+  failure,
+  LATE_MS,
+  staysPending,
+  turn,
+  writeTooMuch,
+} from "../testing/support.ts";
 
 function withPair(
   check: (pair: SocketPair<TCPConn>) => Promise<void>,

@@ -1,5 +1,6 @@
 /** listener.test.ts: listening and accepting, from the backlog to the path of a unix socket. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import {
@@ -14,9 +15,17 @@ import {
   TCPConn,
 } from "../src/index.ts";
 import { abstractName, connect, socketFolder } from "../testing/conns.ts";
-import { withLeakCheck } from "../testing/leaks.ts";
-import { failure, inMs, LATE_MS, readText, staysPending, thrown, turn } from "../testing/support.ts";
-import { Child } from "./child.ts";
+import { openFds, withLeakCheck } from "../testing/leaks.ts";
+import {
+  failure,
+  inMs,
+  LATE_MS,
+  readText,
+  staysPending,
+  thrown,
+  turn,
+} from "../testing/support.ts";
+import { Child, lacks } from "./child.ts";
 
 const ANY = "127.0.0.1:0";
 
@@ -92,6 +101,23 @@ describe("accept", () => {
   );
 
   test(
+    "takes connections that were reset while they waited, and goes on",
+    listening(async (listener) => {
+      for (let i = 0; i < 3; i++) {
+        const gone = await dial("tcp", String(listener.addr));
+        await gone.setLinger(0).close();
+      }
+      const client = await dial("tcp", String(listener.addr));
+      for (;;) {
+        await using conn = await listener.accept();
+        if (String(conn.remoteAddr) === String(client.localAddr)) break;
+        await failure(conn.read(new Uint8Array(1)), "ECONNRESET");
+      }
+      await client.close();
+    }),
+  );
+
+  test(
     "fails at its deadline, not before, and loses no connection",
     listening(async (listener) => {
       const due = inMs(20);
@@ -154,7 +180,8 @@ describe("accept", () => {
       clients.push(await dial("tcp", address));
       await clients[i]?.write(`${i}\n`);
     }
-    assert.equal(await child.line(), "out of fds");
+    // A dial of its own cannot wait for others to close: it fails and says what to do.
+    assert.match(await child.line(), /^out of fds: dial .* \(EMFILE\); .* raise its limit/);
     // Each that the server closes makes room for the next.
     for (const [i, client] of clients.entries()) {
       await client.write("done");
@@ -228,6 +255,26 @@ describe("close of a listener", () => {
     }));
 });
 
+describe("the sockets of a process", () => {
+  test(
+    "are not inherited by its children",
+    { skip: lacks("ls", "/proc/self/fd") ?? false },
+    listening(async (listener) => {
+      await using pair = await connect(listener);
+      await using folder = await socketFolder();
+      await using other = await listen("unix", folder.path("s"));
+      const own = [...openFds().values()].filter((target) => target.startsWith("socket:"));
+      assert.ok(own.length >= 4);
+      const { stdout } = spawnSync("ls", ["-l", "/proc/self/fd"], { encoding: "utf8" });
+      assert.match(stdout, / -> /);
+      for (const socket of own) assert.ok(!stdout.includes(socket), stdout);
+      assert.ok(!/eventpoll|eventfd/.test(stdout), stdout);
+      await pair.a.write("x");
+      await other.close();
+    }),
+  );
+});
+
 describe("listen", () => {
   test(
     "says which port is in use and what to do",
@@ -237,33 +284,33 @@ describe("listen", () => {
       assert.equal(error.op, "listen");
       assert.equal(error.address, address);
       assert.ok(error.message.startsWith(`listen tcp ${address}: `), error.message);
-      assert.match(error.message, /address already in use \(EADDRINUSE\); another socket listens there/);
+      assert.match(
+        error.message,
+        /address already in use \(EADDRINUSE\); another socket listens there/,
+      );
     }),
   );
 
-  test(
-    "shares a port with reusePort, and every connection is accepted by one of both",
-    (t) =>
-      withLeakCheck(t, async () => {
-        await using one = await listen("tcp", ANY, { reusePort: true });
-        const address = String(one.addr);
-        await failure(listen("tcp", address), "EADDRINUSE");
-        await using two = await listen("tcp", address, { reusePort: true });
-        const accepted: Conn[] = [];
-        const loops = [one, two].map((listener) =>
-          go(async () => {
-            for await (const conn of listener) accepted.push(conn);
-          }),
-        );
-        const clients: Conn[] = [];
-        for (let i = 0; i < 40; i++) clients.push(await dial("tcp", address));
-        while (accepted.length < clients.length) await turn();
-        await closeAll([...clients, ...accepted]);
-        await one.close();
-        await two.close();
-        await Promise.all(loops.map((g) => g.join()));
-      }),
-  );
+  test("shares a port with reusePort, and every connection is accepted by one of both", (t) =>
+    withLeakCheck(t, async () => {
+      await using one = await listen("tcp", ANY, { reusePort: true });
+      const address = String(one.addr);
+      await failure(listen("tcp", address), "EADDRINUSE");
+      await using two = await listen("tcp", address, { reusePort: true });
+      const accepted: Conn[] = [];
+      const loops = [one, two].map((listener) =>
+        go(async () => {
+          for await (const conn of listener) accepted.push(conn);
+        }),
+      );
+      const clients: Conn[] = [];
+      for (let i = 0; i < 40; i++) clients.push(await dial("tcp", address));
+      while (accepted.length < clients.length) await turn();
+      await closeAll([...clients, ...accepted]);
+      await one.close();
+      await two.close();
+      await Promise.all(loops.map((g) => g.join()));
+    }));
 
   test(
     "lets no more connections wait than its backlog, and the rest dial again once there is room",
@@ -393,7 +440,10 @@ describe("a unix listener", () => {
     assert.ok(!(pair.b instanceof TCPConn));
     assert.equal(String(pair.a.remoteAddr), folder.path("é 协程"));
     assert.equal(String(pair.b.remoteAddr), "");
-    const error = await failure(pair.b.read(new Uint8Array(1), { signal: AbortSignal.abort() }), "ERR_CANCELED");
+    const error = await failure(
+      pair.b.read(new Uint8Array(1), { signal: AbortSignal.abort() }),
+      "ERR_CANCELED",
+    );
     assert.ok(error.message.includes(folder.path("é 协程")), error.message);
   });
 });

@@ -22,10 +22,12 @@ describe("a program ends by itself", { concurrency: 2 }, () => {
   test("with nothing but a closed listener", () => ends("closed listener"));
   test("when a listener closes under its loop", () =>
     ends("closed listener, woken accept", "loop ended"));
-  test("with an accept that waits on an unreferenced listener", () => ends("unreferenced listener"));
+  test("with an accept that waits on an unreferenced listener", () =>
+    ends("unreferenced listener"));
   test("when the listener that it waits on is unreferenced", () =>
     ends("listener unreferenced while it waits"));
-  test("with a read that waits on an unreferenced connection", () => ends("unreferenced connection"));
+  test("with a read that waits on an unreferenced connection", () =>
+    ends("unreferenced connection"));
   test("with an open connection on which nobody waits", () =>
     ends("open connection on which nobody waits"));
   test("with a deadline on which nobody waits", () => ends("deadline on which nobody waits"));

@@ -28,16 +28,19 @@ describe("a goroutine that throws", { concurrency: 2 }, () => {
   });
 
   test("panics as well when its function is not async", async () => {
-    await panics("throws synchronously", /^panic: TypeError: not even a promise\n[^]*\[notAsync\]/);
+    await panics("throws synchronously", /^panic: TypeError: not even a promise\n[\s\S]*\[notAsync\]/);
   });
 
   test("panics as well with what is no error", async () => {
-    await panics("throws what is no error", /^panic: just text\n[^]*\[anonymous\]/);
+    await panics("throws what is no error", /^panic: just text\n[\s\S]*\[anonymous\]/);
     await panics("throws nothing", /^panic: undefined\n/);
   });
 
   test("panics when its dial fails: that is no end of a connection", async () => {
-    await panics("dials in vain", /^panic: NetError: dial tcp 127\.0\.0\.1:\d+: connection refused/);
+    await panics(
+      "dials in vain",
+      /^panic: NetError: dial tcp 127\.0\.0\.1:\d+: connection refused/,
+    );
   });
 
   test("ends alone by reset, close, deadline, cancellation or a broken pipe", async () => {

@@ -51,35 +51,33 @@ function callsBetween(begin: string, end: string): { count: Map<string, number>;
   return { count, again };
 }
 
-test(
-  "an echo costs one receive and one send, and little else",
-  { skip: lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false },
-  async (t) => {
-    const prefix = ["strace", "-f", "-qq", "-s", "80", "-o", file, "-e", `trace=${CALLS}`];
-    await using server = new Child("traced_server", [], { prefix, timeout: 100_000 });
-    const address = await server.line();
-    const conns: Conn[] = [];
-    for (let i = 0; i < CONNECTIONS; i++) conns.push(await dial("tcp", address));
-    await allConverse(conns);
-    server.say("begin");
-    assert.equal(await server.line(), "begin");
-    await allConverse(conns);
-    server.say("end");
-    assert.equal(await server.line(), "end");
-    for (const conn of conns) await conn.close();
-    server.process.stdin.end();
-    assert.equal((await server.ended).status, 0);
+test("an echo costs one receive and one send, and little else", {
+  skip: lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false,
+}, async (t) => {
+  const prefix = ["strace", "-f", "-qq", "-s", "80", "-o", file, "-e", `trace=${CALLS}`];
+  await using server = new Child("traced_server", [], { prefix, timeout: 100_000 });
+  const address = await server.line();
+  const conns: Conn[] = [];
+  for (let i = 0; i < CONNECTIONS; i++) conns.push(await dial("tcp", address));
+  await allConverse(conns);
+  server.say("begin");
+  assert.equal(await server.line(), "begin");
+  await allConverse(conns);
+  server.say("end");
+  assert.equal(await server.line(), "end");
+  for (const conn of conns) await conn.close();
+  server.process.stdin.end();
+  assert.equal((await server.ended).status, 0);
 
-    const { count, again } = callsBetween("begin", "end");
-    t.diagnostic([...count].map(([name, n]) => `${name} ${n}`).join(", "));
-    const calls = (...names: string[]): number =>
-      names.reduce((sum, name) => sum + (count.get(name) ?? 0), 0);
-    const near = (n: number): boolean => Math.abs(n - MESSAGES) <= MESSAGES * 0.02;
-    assert.ok(near(calls("recvfrom", "recvmsg")), "one receive for each message");
-    assert.ok(near(calls("sendto", "sendmsg")), "one send for each message");
-    assert.equal(again, 0, "no call in vain");
-    assert.equal(calls("epoll_ctl"), 0, "a connection is armed once for its life");
-    const waits = calls("epoll_wait", "epoll_pwait", "epoll_pwait2");
-    assert.ok(waits < MESSAGES * 0.25, `${waits} waits for ${MESSAGES} messages`);
-  },
-);
+  const { count, again } = callsBetween("begin", "end");
+  t.diagnostic([...count].map(([name, n]) => `${name} ${n}`).join(", "));
+  const calls = (...names: string[]): number =>
+    names.reduce((sum, name) => sum + (count.get(name) ?? 0), 0);
+  const near = (n: number): boolean => Math.abs(n - MESSAGES) <= MESSAGES * 0.02;
+  assert.ok(near(calls("recvfrom", "recvmsg")), "one receive for each message");
+  assert.ok(near(calls("sendto", "sendmsg")), "one send for each message");
+  assert.equal(again, 0, "no call in vain");
+  assert.equal(calls("epoll_ctl"), 0, "a connection is armed once for its life");
+  const waits = calls("epoll_wait", "epoll_pwait", "epoll_pwait2");
+  assert.ok(waits < MESSAGES * 0.25, `${waits} waits for ${MESSAGES} messages`);
+});

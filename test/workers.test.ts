@@ -48,7 +48,15 @@ describe("a worker thread", () => {
 
   test("terminated 50 times at any moment frees its fds, and the process lives", async (t) => {
     const random = seeded(t);
-    const modes = ["read", "write", "accept", "busy", "everything", "ends by itself", "echo server"];
+    const modes = [
+      "read",
+      "write",
+      "accept",
+      "busy",
+      "everything",
+      "ends by itself",
+      "echo server",
+    ];
     await freed(async () => {
       const one = async (): Promise<void> => {
         const worker = start(modes[random.below(modes.length)] as string);

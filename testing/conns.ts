@@ -11,7 +11,7 @@ import {
   listen,
   pipe,
   type StreamNetwork,
-  TCPAddr,
+  type TCPAddr,
   TCPConn,
 } from "../src/index.ts";
 import type { ConnPair } from "./conn_suite.ts";

@@ -88,7 +88,8 @@ export async function nextChunk(conn: Conn): Promise<Uint8Array | null> {
 /** A buffer of so many bytes that says when two of them are swapped or one is missing. */
 export function pattern(length: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 31 + seed) & 0xff;
+  for (let i = 0; i < length; i++)
+    bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 31 + seed) & 0xff;
   return bytes;
 }
 
@@ -96,7 +97,9 @@ export function pattern(length: number, seed = 1): Uint8Array {
 export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void {
   if (Buffer.compare(actual, expected) === 0) return;
   const at = expected.findIndex((byte, i) => actual[i] !== byte);
-  assert.fail(`${actual.length} bytes instead of ${expected.length}; the first that differs is ${at}`);
+  assert.fail(
+    `${actual.length} bytes instead of ${expected.length}; the first that differs is ${at}`,
+  );
 }
 
 /** Random numbers for one test; the seed is printed, and CORONET_SEED repeats a run. */

@@ -36,7 +36,10 @@ const INDEX_RANK = 11;
  * Imports between folders of one rank that are right all the same, each with its reason.
  * @type {readonly { from: keyof typeof RANKS, to: keyof typeof RANKS, reason: string }[]}
  */
-export const ALLOWED_SIDEWAYS = [];
+export const ALLOWED_SIDEWAYS = [
+  { from: "time", to: "chan", reason: "a timer delivers its ticks on a channel" },
+  { from: "sync", to: "context", reason: "an ErrGroup ends its context with its first error" },
+];
 
 /** The only folder that may load a native addon. */
 const NATIVE_FOLDER = "src/syscall";

@@ -1,8 +1,10 @@
 // The suites, in the order in which they run.
 import type { Suite } from "../suite.ts";
+import { chan, parked } from "./chan.ts";
 import { churn } from "./churn.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
+import { sync } from "./sync.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness];
+export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked];

@@ -44,7 +44,10 @@ test("the top is the earliest, whatever is added, moved or taken out of the midd
     heap.remove(top);
     out.push(top.when);
   }
-  assert.deepEqual(out, model.map(({ when }) => when).sort((a, b) => a - b));
+  assert.deepEqual(
+    out,
+    model.map(({ when }) => when).sort((a, b) => a - b),
+  );
 });
 
 test("taking out an entry that is outside changes nothing", () => {

@@ -141,7 +141,14 @@ describe("IP addresses", () => {
 
 describe("unix addresses", () => {
   test("are paths or abstract names", () => {
-    for (const text of ["/run/x.sock", "relative.sock", "@abstract", "@", "/tmp/协程", "@with\0nul"]) {
+    for (const text of [
+      "/run/x.sock",
+      "relative.sock",
+      "@abstract",
+      "@",
+      "/tmp/协程",
+      "@with\0nul",
+    ]) {
       assert.equal(textOf(unixSockaddr(text), "unix"), text);
     }
     assert.equal(String(addrOf("unix", undefined)), "");

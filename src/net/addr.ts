@@ -120,7 +120,8 @@ export function inetSockaddr(text: string, port: number, of = "", mapped = false
 
 /** The sockaddr of a path or an abstract name. Throws an AddressError when it does not fit. */
 export function unixSockaddr(path: string): Uint8Array {
-  if (path === "") throw new AddressError("malformed address: a unix socket needs a path or a name");
+  if (path === "")
+    throw new AddressError("malformed address: a unix socket needs a path or a name");
   const bytes = Buffer.from(path);
   if (bytes.length > MAX_UNIX_PATH) {
     throw new AddressError(
@@ -158,7 +159,12 @@ function parseIPv6(text: string): Uint8Array {
   let plain = text;
   const four = /(\d+\.\d+\.\d+\.\d+)$/.exec(text);
   if (four !== null) {
-    const [a, b, c, d] = parseIPv4(four[1] as string) as unknown as [number, number, number, number];
+    const [a, b, c, d] = parseIPv4(four[1] as string) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
     plain = `${text.slice(0, four.index)}${hex((a << 8) | b)}:${hex((c << 8) | d)}`;
   }
   const [head, tail] = plain.split("::") as [string, string | undefined];

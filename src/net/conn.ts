@@ -7,8 +7,8 @@
 import { isUint8Array } from "node:util/types";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
-import type { Addr } from "./addr.ts";
 import { CLOSED } from "../syscall/errno.ts";
+import type { Addr } from "./addr.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
@@ -157,7 +157,9 @@ export abstract class BaseConn implements Conn, Owner {
       if (!Array.isArray(chunks)) {
         throw new TypeError(`writev: expected an array of chunks, got ${describe(chunks)}`);
       }
-      const bytes = Array.from(chunks as (Uint8Array | string)[], (chunk) => bytesOf(chunk, "writev"));
+      const bytes = Array.from(chunks as (Uint8Array | string)[], (chunk) =>
+        bytesOf(chunk, "writev"),
+      );
       return this.fd.writev(bytes, options?.signal);
     } catch (error) {
       return Promise.reject(error);

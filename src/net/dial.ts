@@ -252,16 +252,16 @@ function local(ip: string): string {
   return /^[0:]+$/.test(ip) ? "::1" : ip;
 }
 
-function combine(
-  a: AbortSignal | undefined,
-  b: AbortSignal | undefined,
-): AbortSignal | undefined {
+function combine(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
   if (a === undefined || b === undefined) return a ?? b;
   return AbortSignal.any([a, b]);
 }
 
 /** The first success; the first promise's error when both fail. */
-async function firstOf(first: Promise<SocketConn>, second: Promise<SocketConn>): Promise<SocketConn> {
+async function firstOf(
+  first: Promise<SocketConn>,
+  second: Promise<SocketConn>,
+): Promise<SocketConn> {
   let won = false;
   const take = (conn: SocketConn): SocketConn => {
     // The loser may have connected in the same turn: it is closed, not leaked.

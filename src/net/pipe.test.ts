@@ -30,7 +30,7 @@ test("64 Ki writes of one byte are read quickly, at once or one by one", async (
       const read = new Uint8Array(CAPACITY);
       for (let at = 0; at < CAPACITY; at += step) await b.read(read.subarray(at, at + step));
       // When every byte moves all that are left, this takes seconds.
-      assert.ok(performance.now() - start < 1000);
+      assert.ok(performance.now() - start < 1500);
       assertSameBytes(read, content);
     }
   });

@@ -30,7 +30,8 @@ describe("unixpacket", () => {
       for (const packet of ["one", "two two", "3"]) await a.write(packet);
       const buffer = Buffer.alloc(64);
       const packets: string[] = [];
-      for (let i = 0; i < 3; i++) packets.push(buffer.toString("latin1", 0, (await b.read(buffer)) ?? 0));
+      for (let i = 0; i < 3; i++)
+        packets.push(buffer.toString("latin1", 0, (await b.read(buffer)) ?? 0));
       assert.deepEqual(packets, ["one", "two two", "3"]);
     }),
   );

@@ -69,7 +69,7 @@ import {
 } from "./fd_mutex.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
 import { ChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
-import { ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
+import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
 
 /** Details that an error carries beside its number. */
 export interface ErrorDetails {
@@ -183,7 +183,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if ((state & READ_SHUT) !== 0) return 0;
     if (pd.rg !== READY) return -EAGAIN;
     const { kernel } = this.device;
-    const { length } = buffer;
+    const length = Math.min(buffer.length, MOST_AT_ONCE);
     const n =
       (state & PACKETS) === 0
         ? kernel.recv(this.sysfd, buffer, 0, length)
@@ -260,6 +260,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     let written = 0;
     if ((this.state & WRITE_LOCK) === 0) {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
+      if (length > MOST_AT_ONCE) return this.writeLarge(buffer, signal);
       const n = this.trySendFirst(buffer, length);
       if (n === length) return this.device.runtime.sched.completeBytes(n);
       if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, signal);
@@ -270,8 +271,16 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return promise;
   }
 
-  /** Writes every byte of every chunk, in order; resolves to their number. */
-  writev(chunks: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
+  /** A write that no single call can do. */
+  private writeLarge(buffer: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
+    const promise = parked<number>();
+    const op = new WriteOp(this, resolver(), signal, buffer, 0);
+    if (!op.attempt()) this.wait(op);
+    return promise;
+  }
+
+  /** Writes every byte of every chunk, in order; resolves to their number. Takes the array over. */
+  writev(chunks: Uint8Array[], signal: AbortSignal | undefined): Promise<number> {
     const refused = this.refusal(signal);
     if (refused !== 0) return this.refuse("write", refused, signal);
     // More than one system call takes would become several packets.

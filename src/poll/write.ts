@@ -5,6 +5,9 @@ import { EAGAIN } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
 import { type OpName, SignalOp, WRITER } from "./op.ts";
 
+/** Largest number of bytes, and largest offset, of one call: its arguments have 32 bits. */
+export const MOST_AT_ONCE = 1 << 30;
+
 abstract class WriteSideOp<T> extends SignalOp<T> {
   get side(): typeof WRITER {
     return WRITER;
@@ -40,20 +43,32 @@ export class WriteOp extends WriteSideOp<number> {
   }
 
   attempt(): boolean {
-    const { buffer, length, fd } = this;
+    const { buffer, length } = this;
     if (buffer.length < length) {
       this.failWith(new TypeError("write: the buffer was detached while the write waited"));
       return true;
     }
-    const n = fd.trySend(buffer, this.written, length - this.written);
-    if (n < 0 && n !== -EAGAIN) {
-      this.fail(-n);
-      return true;
+    let asked = 0;
+    let n = 0;
+    // More than one call only where the last one took all that it could be given.
+    for (; n === asked && this.written < length; this.written += n) {
+      asked = Math.min(length - this.written, MOST_AT_ONCE);
+      n = this.send(asked);
+      if (n === -EAGAIN) return false;
+      if (n < 0) {
+        this.fail(-n);
+        return true;
+      }
     }
-    if (n > 0) this.written += n;
     if (this.written < length) return false;
     this.succeed(length);
     return true;
+  }
+
+  private send(length: number): number {
+    const { fd, buffer, written } = this;
+    if (written <= MOST_AT_ONCE) return fd.trySend(buffer, written, length);
+    return fd.trySend(buffer.subarray(written), 0, length);
   }
 }
 
@@ -85,13 +100,14 @@ export class WritevOp extends WriteSideOp<number> {
 
 /** A list of buffers and how far it has been written. */
 export class VectorRest {
-  private readonly chunks: readonly Uint8Array[];
+  private readonly chunks: Uint8Array[];
   private first = 0;
   private offset = 0;
   private missing: number;
   written = 0;
 
-  constructor(chunks: readonly Uint8Array[]) {
+  /** Takes the array over. */
+  constructor(chunks: Uint8Array[]) {
     this.chunks = chunks;
     this.missing = 0;
     for (const chunk of chunks) this.missing += chunk.length;
@@ -108,6 +124,7 @@ export class VectorRest {
   /** Sends on: 0 when all is written, -EAGAIN when the socket is full, else a negative errno. */
   send(fd: FD): number {
     while (this.missing > 0) {
+      if (this.offset > MOST_AT_ONCE) this.cutFirst();
       const n = fd.trySendVector(this.chunks, this.first, this.offset);
       if (n < 0) return n;
       // The first chunk left is never empty.
@@ -115,6 +132,11 @@ export class VectorRest {
       this.advance(n);
     }
     return 0;
+  }
+
+  private cutFirst(): void {
+    this.chunks[this.first] = (this.chunks[this.first] as Uint8Array).subarray(this.offset);
+    this.offset = 0;
   }
 
   private advance(n: number): void {

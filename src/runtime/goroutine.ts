@@ -140,9 +140,12 @@ export class Goroutine<T> {
   /** @internal Runs the function; called once, in a microtask of its own. */
   start(args: unknown[]): void {
     if (observer.running !== null) observer.running(this as Goroutine<unknown>);
+    // Not this.fn(...): the function gets no receiver, and stacks show its name alone.
+    const { fn } = this;
     try {
-      const returned = this.fn(...args) as T | Promise<T>;
-      this.result = returned instanceof Promise ? returned : Promise.resolve(returned);
+      // V8's own promises come through as they are; any other kind is waited for, because its then()
+      // may call back in an order of its own (see onSettled).
+      this.result = Promise.resolve(fn(...args)) as Promise<T>;
     } catch (error) {
       this.result = Promise.reject(error);
     }

@@ -96,6 +96,15 @@ export class Scheduler {
     return this.spend() ? Promise.resolve(value) : this.defer(value);
   }
 
+  /**
+   * Wakes a goroutine that is parked: now, or in a later turn when the budget is used up. Were it woken
+   * all the same, it could start another one that wakes it again, and the turn would never end.
+   */
+  wake<T>(resolve: Resolve<T>, value: T): void {
+    if (this.budget > 0) resolve(value);
+    else this.enqueue(new Yielded(resolve, value));
+  }
+
   /** Draws the cost of an operation in memory; false when its goroutine has to `defer`. */
   spend(): boolean {
     return --this.budget >= 0;

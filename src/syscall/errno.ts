@@ -56,10 +56,13 @@ const own = new Map<number, [code: string, text: string]>([
 ]);
 
 const system = getSystemErrorMap();
+/** Names that libuv, and so the system's map, does not know (EINPROGRESS, …). */
+const others = new Map(Object.entries(numbers).map(([name, number]) => [number as number, name]));
 
 /** The name of an error number: "ECONNRESET", "ERR_CLOSED". */
 export function errorName(number: number): string {
-  return (own.get(number) ?? system.get(-number))?.[0] ?? `E${number}`;
+  const known = own.get(number) ?? system.get(-number);
+  return known?.[0] ?? others.get(number) ?? `E${number}`;
 }
 
 /** What an error number means, in words. */

@@ -2,7 +2,7 @@
  * A server with fewer file descriptors than it gets connections. Serves each with its number when it
  * says "done", and says how many it accepted when all are gone.
  */
-import { type Conn, go, listen, stats } from "../../src/index.ts";
+import { type Conn, dial, go, listen, stats } from "../../src/index.ts";
 import { openFds } from "../../testing/leaks.ts";
 
 const CLIENTS = 80;
@@ -29,8 +29,10 @@ function watch(): void {
   const timer = setInterval(() => {
     const { open } = stats();
     if (open === last && open > 10 && openFds().size === 0) {
-      console.log("out of fds");
       clearInterval(timer);
+      dial("tcp", String(listener.addr)).catch((error) =>
+        console.log(`out of fds: ${error.message}`),
+      );
     }
     last = open;
   }, 20);

@@ -17,7 +17,8 @@ for (let i = 0; i < 20; i++) {
       throw new Error(`connected from ${conn.localAddr} to ${conn.remoteAddr}`);
     } catch (error) {
       // A port that has met itself stays reserved for a while (TIME_WAIT).
-      if (!(error instanceof NetError && /^(ECONNREFUSED|EADDRNOTAVAIL)$/.test(error.code))) throw error;
+      if (!(error instanceof NetError && /^(ECONNREFUSED|EADDRNOTAVAIL)$/.test(error.code)))
+        throw error;
     }
   }
 }

@@ -180,7 +180,10 @@ export const closing = {
     assert.equal(await b.read(new Uint8Array(1)), null);
   },
 
-  "closeRead answers the end of the stream to reads that wait and to later ones": async ({ a, b }) => {
+  "closeRead answers the end of the stream to reads that wait and to later ones": async ({
+    a,
+    b,
+  }) => {
     const waiting = [a.read(new Uint8Array(1)), nextChunk(a), a.read(new Uint8Array(1))];
     const readable = a.waitReadable();
     await turn();

@@ -42,13 +42,18 @@ export const errors = {
     assert.equal(typeof String(b.remoteAddr), "string");
   },
 
-  "an error of a waiting operation names the addresses, also when close was its end": async ({ a }) => {
+  "an error of a waiting operation names the addresses, also when close was its end": async ({
+    a,
+  }) => {
     const reading = a.read(new Uint8Array(1));
     const writing = writeTooMuch(a);
     await turn();
     await a.close();
     const [source, address] = [String(a.localAddr), String(a.remoteAddr)];
-    for (const error of [await failure(reading, "ERR_CLOSED"), await failure(writing, "ERR_CLOSED")]) {
+    for (const error of [
+      await failure(reading, "ERR_CLOSED"),
+      await failure(writing, "ERR_CLOSED"),
+    ]) {
       assert.equal(error.source, source);
       assert.equal(error.address, address);
       assert.ok(!/0\.0\.0\.0:0/.test(error.message), error.message);

@@ -1,7 +1,7 @@
 /** fairness.ts: facts about a busy connection's neighbours. Counted, not timed. */
 import assert from "node:assert/strict";
 import { type Conn, go } from "../../src/index.ts";
-import { failure, inMs } from "../support.ts";
+import { failure, inMs, turn, writeTooMuch } from "../support.ts";
 import type { FactTable } from "./fact.ts";
 
 /** So much may pass before a neighbour that made no progress counts as starved. */
@@ -60,6 +60,21 @@ export const fairness = {
     const firehose = new Firehose(a, b);
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
     await firehose.stop();
+  },
+
+  "a loop of reads that never have to wait lets the program have its turn": async ({ a, b }) => {
+    const available = 60_000;
+    writeTooMuch(a).catch(() => {});
+    await turn();
+    let reads = 0;
+    const reader = go(async () => {
+      const one = new Uint8Array(1);
+      for (; reads < available; reads++) assert.equal(await b.read(one), 1);
+    });
+    await turn();
+    await turn();
+    assert.ok(reads > 0 && reads < available / 2, `${reads} reads before anybody else had a turn`);
+    await reader.join();
   },
 
   "a busy connection does not starve a deadline": async ({ a, b }) => {

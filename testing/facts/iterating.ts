@@ -32,7 +32,10 @@ async function take(conn: Conn, n: number): Promise<Uint8Array[]> {
 }
 
 export const iterating = {
-  "leaving a loop loses nothing: the next read or loop goes on where it stopped": async ({ a, b }) => {
+  "leaving a loop loses nothing: the next read or loop goes on where it stopped": async ({
+    a,
+    b,
+  }) => {
     await a.write("one");
     for await (const chunk of b) {
       assert.equal(Buffer.from(chunk).toString(), "one");
@@ -63,7 +66,10 @@ export const iterating = {
     assertSameBytes(Buffer.concat(chunks), sent);
   },
 
-  "a chunk belongs to its receiver: kept, it does not change while more arrive": async ({ a, b }) => {
+  "a chunk belongs to its receiver: kept, it does not change while more arrive": async ({
+    a,
+    b,
+  }) => {
     const kept: Uint8Array[] = [];
     const sent: Uint8Array[] = [];
     for (let round = 0; round < 3; round++) {

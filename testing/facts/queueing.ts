@@ -108,18 +108,16 @@ export const queueing = {
     assert.equal(await readText(b, 6), "second");
   },
 
-  "a buffer taken away while its read waits is a TypeError, not the end, and loses nothing": async ({
-    a,
-    b,
-  }) => {
-    const buffer = new Uint8Array(64);
-    const reading = b.read(buffer);
-    assert.ok(await staysPending(reading));
-    detach(buffer);
-    await a.write("kept");
-    await assert.rejects(reading, TypeError);
-    assert.equal(await readText(b, 4), "kept");
-  },
+  "a buffer taken away while its read waits is a TypeError, not the end, and loses nothing":
+    async ({ a, b }) => {
+      const buffer = new Uint8Array(64);
+      const reading = b.read(buffer);
+      assert.ok(await staysPending(reading));
+      detach(buffer);
+      await a.write("kept");
+      await assert.rejects(reading, TypeError);
+      assert.equal(await readText(b, 4), "kept");
+    },
 
   "a buffer taken away while its write waits is a TypeError": async ({ a, b }) => {
     const bytes = new Uint8Array(MORE_THAN_FITS);

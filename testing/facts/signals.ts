@@ -19,7 +19,10 @@ function listeners(signal: AbortSignal): number {
 }
 
 export const signals = {
-  "a signal cancels the read that it was given to, and the connection goes on": async ({ a, b }) => {
+  "a signal cancels the read that it was given to, and the connection goes on": async ({
+    a,
+    b,
+  }) => {
     const controller = new AbortController();
     const { signal } = controller;
     const reading = b.read(new Uint8Array(4), { signal });

@@ -175,12 +175,12 @@ export const timeouts = {
 
   "a read that waits behind another gets its time once it is its turn": async ({ a, b }) => {
     b.setTimeouts({ read: 30 });
+    const start = performance.now();
     const first = failure(b.read(new Uint8Array(1)), "ERR_DEADLINE");
     const second = failure(b.read(new Uint8Array(1)), "ERR_DEADLINE");
     await first;
-    const start = performance.now();
     await second;
-    assert.ok(performance.now() - start >= 28);
+    assert.ok(performance.now() - start >= 60);
     await a.write("x");
     assert.equal(await readText(b, 1), "x");
   },

@@ -4,6 +4,7 @@ go 1.24
 
 require (
 	github.com/panjf2000/gnet/v2 v2.9.7
+	golang.org/x/sync v0.11.0
 	golang.org/x/sys v0.30.0
 )
 
@@ -12,6 +13,5 @@ require (
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.27.0 // indirect
-	golang.org/x/sync v0.11.0 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 )

@@ -1,0 +1,55 @@
+/**
+ * afterfunc.ts: a function that is called when a context ends.
+ */
+import { type AnyFunction, go } from "../runtime/goroutine.ts";
+import type { End } from "./errors.ts";
+import type { Dependent } from "./scope.ts";
+import { type ContextParent, contextOf } from "./signal.ts";
+
+class AfterFunc implements Dependent {
+  private readonly fn: AnyFunction;
+
+  constructor(fn: AnyFunction) {
+    this.fn = fn;
+  }
+
+  endWith(_end: End, told: Dependent[]): void {
+    told.push(this);
+  }
+
+  tell(): void {
+    go(this.fn);
+  }
+}
+
+/**
+ * Calls `fn` in a goroutine of its own when the context ends; at once if it has ended. The function
+ * that it returns takes that back: true when it did, false when `fn` was started or taken back before.
+ *
+ * @example
+ * import { afterFunc, background, withCancel } from "coronet";
+ * const [ctx, cancel] = withCancel(background());
+ * const stop = afterFunc(ctx, () => console.log("never"));
+ * afterFunc(ctx, () => console.log("canceled"));
+ * console.log(stop(), stop()); // true false
+ * cancel(); // canceled
+ */
+export function afterFunc(ctx: ContextParent, fn: () => unknown): () => boolean {
+  if (typeof fn !== "function") throw new TypeError("afterFunc: expected a function");
+  const { scope } = contextOf(ctx);
+  const dependent = new AfterFunc(fn);
+  if (scope === undefined) {
+    let kept = true;
+    return () => {
+      const was = kept;
+      kept = false;
+      return was;
+    };
+  }
+  if (scope.end() !== undefined) {
+    dependent.tell();
+    return () => false;
+  }
+  const place = scope.admit(dependent);
+  return () => scope.drop(place);
+}
