@@ -115,11 +115,15 @@ const LEGEND =
   "d: other processes disturbed a round, which is left out (D: all, none is); f: a round failed";
 
 export function suiteReport({ suite, cases }: SuiteResult, peers: readonly Peer[]): string {
-  const parts = cases.flatMap((point) => [
-    `\n${suite.title}: ${point.label}\n`,
-    figureTable(suite, point, peers),
-    ratioTable(suite, point, peers)?.replace(/^/, "\n"),
-    ...problems(point, peers),
-  ]);
+  const parts = cases.flatMap((point) => {
+    // Not every peer has what every case measures.
+    const present = peers.filter(({ id }) => point.samples[id] !== undefined);
+    return [
+      `\n${suite.title}: ${point.label}\n`,
+      figureTable(suite, point, present),
+      ratioTable(suite, point, present)?.replace(/^/, "\n"),
+      ...problems(point, present),
+    ];
+  });
   return [...parts.filter((part) => part !== undefined), LEGEND].join("\n");
 }

@@ -55,7 +55,10 @@ function tcpPair(kernel: Kernel): [number, number] {
   assert.equal(kernel.getsockname(listener, name), 0);
   const client = kernel.socket(AF_INET, SOCK_STREAM, 0);
   assert.equal(kernel.connect(client, name.slice(4, 20)), -EINPROGRESS);
-  const server = eventually(() => kernel.accept4(listener, name), (fd) => fd !== -EAGAIN);
+  const server = eventually(
+    () => kernel.accept4(listener, name),
+    (fd) => fd !== -EAGAIN,
+  );
   assert.ok(server > 0);
   kernel.close(listener);
   // Or a small send would wait until the one before it is acknowledged.

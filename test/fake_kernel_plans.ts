@@ -185,9 +185,7 @@ function amount(end: End): number {
 export const PLANS: readonly Plan[] = [
   // A client that sends, half-closes and reads its echo.
   (end, role) =>
-    role === "server"
-      ? [run(echo, end)]
-      : [run(writerThenEnd, end, amount(end)), run(reader, end)],
+    role === "server" ? [run(echo, end)] : [run(writerThenEnd, end, amount(end)), run(reader, end)],
   // Streams in both directions, independent of each other.
   (end) => [run(writerThenEnd, end, amount(end)), run(reader, end)],
   // One end sends, the other consumes in a loop.

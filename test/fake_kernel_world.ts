@@ -9,11 +9,11 @@
 import { getEventListeners } from "node:events";
 import { type Conn, NetError, TCPConn } from "../src/index.ts";
 import { Random } from "../src/internal/random.ts";
+import { TCPAddr } from "../src/net/addr.ts";
 import { dialOn } from "../src/net/dial.ts";
 import { listenOn } from "../src/net/listen.ts";
 import { Listener } from "../src/net/listener.ts";
 import { NOBODY } from "../src/net/socket.ts";
-import { TCPAddr } from "../src/net/addr.ts";
 import { connect } from "../src/poll/connect.ts";
 import { FD } from "../src/poll/fd.ts";
 import { READER, WRITER } from "../src/poll/op.ts";
@@ -26,7 +26,7 @@ import { FakeClock, FakeHost, Stuck } from "../testing/fake_host.ts";
 import { FakeKernel } from "../testing/fake_kernel.ts";
 import type { FakeSocket } from "../testing/fake_network.ts";
 import { End } from "./fake_kernel_end.ts";
-import { behave, type Plan, PLANS } from "./fake_kernel_plans.ts";
+import { behave, PLANS, type Plan } from "./fake_kernel_plans.ts";
 
 /** What a run found. */
 export class Defect extends Error {}
@@ -305,7 +305,8 @@ export class World {
       else if (other.socket.state === "listening") this.checkListening(fd, other);
       else this.checkConnecting(fd, other.socket);
     }
-    if (runtime.parked > 0 && !host.referenced) this.problem("the process would end before its work");
+    if (runtime.parked > 0 && !host.referenced)
+      this.problem("the process would end before its work");
     if (runtime.sched.length > 0) this.problem("the run queue was forgotten");
     if (this.problems.length > 0) throw new Defect(this.problems.join("\n"));
   }
@@ -318,7 +319,8 @@ export class World {
       other.accepts = accepts;
       other.since = this.clock.time;
     }
-    if (this.clock.time > other.since + LONGEST_PAUSE_MS) this.problem("accept was not tried again");
+    if (this.clock.time > other.since + LONGEST_PAUSE_MS)
+      this.problem("accept was not tried again");
   }
 
   private checkConnecting(fd: FD, socket: FakeSocket): void {

@@ -433,7 +433,7 @@ describe("a unix listener", () => {
     await failure(listen("unix", "/no/such/folder/s"), "ENOENT");
   });
 
-  test("gives its connections no keep-alive and no port, but both ends' paths", async () => {
+  test("gives its connections the paths of both ends, also in errors", async () => {
     await using folder = await socketFolder();
     await using listener = await listen("unix", folder.path("é 协程"));
     await using pair = await connect(listener);

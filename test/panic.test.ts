@@ -28,7 +28,10 @@ describe("a goroutine that throws", { concurrency: 2 }, () => {
   });
 
   test("panics as well when its function is not async", async () => {
-    await panics("throws synchronously", /^panic: TypeError: not even a promise\n[\s\S]*\[notAsync\]/);
+    await panics(
+      "throws synchronously",
+      /^panic: TypeError: not even a promise\n[\s\S]*\[notAsync\]/,
+    );
   });
 
   test("panics as well with what is no error", async () => {

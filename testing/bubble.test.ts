@@ -223,7 +223,10 @@ describe("a bubble", () => {
         },
         { patience: 20 },
       );
-      await assert.rejects(waits, /something outside of it did not end in 20 ms[\s\S]*\n {2}Timeout/);
+      await assert.rejects(
+        waits,
+        /something outside of it did not end in 20 ms[\s\S]*\n {2}Timeout/,
+      );
     } finally {
       clearInterval(inside);
       clearInterval(forever);

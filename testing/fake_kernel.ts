@@ -20,7 +20,7 @@
  * while (kernel.network.step());
  * console.log(kernel.peek(b)); // 1
  */
-import { scratch } from "../src/syscall/scratch.ts";
+
 import type { Random } from "../src/internal/random.ts";
 import {
   AF_INET,
@@ -53,6 +53,7 @@ import {
   ENOTCONN,
 } from "../src/syscall/errno.ts";
 import { type Kernel, NAME_BUFFER_SIZE } from "../src/syscall/kernel.ts";
+import { scratch } from "../src/syscall/scratch.ts";
 import { encodeInet } from "../src/syscall/sockaddr.ts";
 import { CALM, type FaultRates } from "./fake_faults.ts";
 import { FakeEpoll, FakeEventFd, type FakeFile } from "./fake_file.ts";
@@ -148,7 +149,8 @@ export class FakeKernel implements Kernel {
     const file = this.files[fd];
     return new Proxy<Kernel>(this, {
       get: (_, name) => {
-        if (this.files[fd] !== file) this.violate(`${String(name)} on fd ${fd}: it was closed before`);
+        if (this.files[fd] !== file)
+          this.violate(`${String(name)} on fd ${fd}: it was closed before`);
         const method = this[name as keyof this] as (...args: unknown[]) => unknown;
         return method.bind(this);
       },
@@ -163,14 +165,11 @@ export class FakeKernel implements Kernel {
 
   // ---- files
 
-  private get<F extends FakeFile>(
-    fd: number,
-    kind: new (...args: never[]) => F,
-    call: string,
-  ): F {
+  private get<F extends FakeFile>(fd: number, kind: new (...args: never[]) => F, call: string): F {
     const file = this.files[fd];
     if (file === undefined) return this.violate(`${call} on fd ${fd}: not open`);
-    if (!(file instanceof kind)) return this.violate(`${call} on fd ${fd}: a ${file.constructor.name}`);
+    if (!(file instanceof kind))
+      return this.violate(`${call} on fd ${fd}: a ${file.constructor.name}`);
     return file;
   }
 
@@ -256,7 +255,8 @@ export class FakeKernel implements Kernel {
   writev(fd: number, chunks: readonly Uint8Array[], first: number, offset: number): number {
     this.begin();
     const socket = this.get(fd, FakeSocket, "writev");
-    if (first < 0 || first >= chunks.length) this.violate(`writev: chunk ${first} of ${chunks.length}`);
+    if (first < 0 || first >= chunks.length)
+      this.violate(`writev: chunk ${first} of ${chunks.length}`);
     let sent = 0;
     for (let i = first, skip = offset; i < chunks.length; i++, skip = 0) {
       const chunk = chunks[i] as Uint8Array;
@@ -379,7 +379,8 @@ export class FakeKernel implements Kernel {
   getpeername(fd: number, out: Uint8Array): number {
     this.begin();
     const socket = this.get(fd, FakeSocket, "getpeername");
-    if (socket.state !== "connected" || socket.finished) return this.end("getpeername", fd, -ENOTCONN);
+    if (socket.state !== "connected" || socket.finished)
+      return this.end("getpeername", fd, -ENOTCONN);
     putName(out, socket.remote as Uint8Array);
     return this.end("getpeername", fd, 0);
   }
@@ -436,9 +437,11 @@ export class FakeKernel implements Kernel {
     if (file === undefined) return this.violate(`epoll_ctl for fd ${fd}: not open`);
     const present = epoll.watched.get(file);
     if (op === EPOLL_CTL_ADD) {
-      if (present !== undefined) return this.violate(`epoll_ctl for fd ${fd}: added twice (${EEXIST})`);
+      if (present !== undefined)
+        return this.violate(`epoll_ctl for fd ${fd}: added twice (${EEXIST})`);
       if (this.fault("refuseInterest")) return this.random.chance(0.5) ? -ENOMEM : -ENOSPC;
-      if (this.sequences.has(sequence)) this.violate(`epoll_ctl: sequence ${sequence} for a second time`);
+      if (this.sequences.has(sequence))
+        this.violate(`epoll_ctl: sequence ${sequence} for a second time`);
       this.sequences.add(sequence);
       epoll.add(file, events, slot, sequence);
       return this.end("epoll_ctl", fd, 0);

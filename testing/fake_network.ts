@@ -147,7 +147,11 @@ export class FakeSocket extends FakeFile {
 
   /** The kernel calls the socket writable (sk_stream_is_writeable). */
   get writable(): boolean {
-    return this.finQueued || this.state === "dead" || this.outgoing.length * 3 <= this.outgoing.capacity * 2;
+    return (
+      this.finQueued ||
+      this.state === "dead" ||
+      this.outgoing.length * 3 <= this.outgoing.capacity * 2
+    );
   }
 
   poll(): number {

@@ -118,8 +118,8 @@ function leftovers(before: Census, after: Census, names: Names): string[] {
   ];
 }
 
-async function settle(before: Census, names: Names): Promise<string[]> {
-  const giveUp = Date.now() + PATIENCE_MS;
+async function settle(before: Census, names: Names, patience: number): Promise<string[]> {
+  const giveUp = Date.now() + patience;
   for (let pause = 1; ; pause = Math.min(pause * 2, 100)) {
     const left = leftovers(before, census(), names);
     if (left.length === 0 || Date.now() > giveUp) return left;
@@ -129,8 +129,8 @@ async function settle(before: Census, names: Names): Promise<string[]> {
 
 /**
  * Runs a test and fails it when something it made outlives it: a goroutine, an open connection or fd,
- * a timer of the runtime, an operation that still waits. Not for tests that run at the same time as
- * others in one process.
+ * a timer of the runtime, an operation that still waits. What is still there gets `patience` ms to go.
+ * Not for tests that run at the same time as others in one process.
  *
  * @example
  * import { test } from "node:test";
@@ -147,6 +147,7 @@ async function settle(before: Census, names: Names): Promise<string[]> {
 export async function withLeakCheck(
   t: Pick<TestContext, "name">,
   fn: () => Promise<void>,
+  patience = PATIENCE_MS,
 ): Promise<void> {
   // The poller's own fds are made once for the thread and are no leak.
   runtime().start();
@@ -155,7 +156,7 @@ export async function withLeakCheck(
   names.install();
   try {
     await fn();
-    const left = await settle(before, names);
+    const left = await settle(before, names, patience);
     assert.deepEqual(left, [], `"${t.name}" left something behind`);
   } finally {
     names.uninstall();

@@ -68,8 +68,8 @@ export const chan: Suite = {
   plots: ["cpu"],
   ratios: ["ns", "cpu"],
   targets: [
-    { figure: "ns", against: "go", atLeast: 1 / 1.3, cases: ["pingpong"] },
-    { figure: "ns", against: "go", atLeast: 1 / 3, cases: ["buffered", "trying"] },
+    { figure: "ns", against: "go", atLeast: 0.77, cases: ["pingpong"] },
+    { figure: "ns", against: "go", atLeast: 0.33, cases: ["buffered", "trying"] },
     { figure: "ns", against: "go", atLeast: 1, cases: ["timer"] },
   ],
   peers,
@@ -95,7 +95,7 @@ export const parked: Suite = {
   plots: ["bytes"],
   ratios: ["bytes"],
   targets: [{ figure: "bytes", atMost: 700 }],
-  peers: () => peers().filter(({ family }) => ["coronet", "go", "thi.ng-csp"].includes(family)),
+  peers: () => peers().filter(({ family }) => ["coronet", "go"].includes(family)),
   rounds: () => 1,
   cases: () => [
     { key: "100000", label: "100,000 of them", has: () => true, run: heapPerGoroutine },

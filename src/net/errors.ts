@@ -115,7 +115,10 @@ const EVERYDAY = new Set([
 ]);
 
 const HINTS = new Map<string, string>([
-  ["EADDRINUSE", "another socket listens there: stop it or choose another address (port 0 is free)"],
+  [
+    "EADDRINUSE",
+    "another socket listens there: stop it or choose another address (port 0 is free)",
+  ],
   ["EACCES", "the address needs a privilege that this process lacks: ports below 1024 need root"],
   ["EMFILE", "this process is out of file descriptors: raise its limit (ulimit -n)"],
   ["ECONNREFUSED", "nothing listens there"],

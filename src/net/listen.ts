@@ -27,7 +27,7 @@ import {
 import { errorOf, NetError } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
-import { type SocketConn, setInt, socketFD, sockname, socketType } from "./socket.ts";
+import { type SocketConn, setInt, socketFD, socketType, sockname } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
 

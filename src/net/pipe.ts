@@ -274,7 +274,6 @@ const address = new PipeAddr();
 /** One end of a pipe. */
 export class PipeConn extends BaseConn {
   /** @internal */
-  // biome-ignore lint/complexity/noUselessConstructor: made by pipe() alone
   constructor(fd: FD) {
     super(fd);
   }

@@ -38,7 +38,9 @@ type Setter = (level: number, option: number, value: number) => void;
 function seconds(value: number | undefined, name: string, fallback: number): number {
   if (value === undefined) return fallback;
   if (!Number.isInteger(value) || value < 1 || value > 32_767) {
-    throw new RangeError(`keepAlive ${name}: expected a whole number from 1 to 32767, got ${value}`);
+    throw new RangeError(
+      `keepAlive ${name}: expected a whole number from 1 to 32767, got ${value}`,
+    );
   }
   return value;
 }
@@ -85,7 +87,6 @@ export function applyTCPOptions(
  */
 export class TCPConn extends SocketConn {
   /** @internal */
-  // biome-ignore lint/complexity/noUselessConstructor: conns are made by listen and dial alone
   constructor(fd: FD, origin: ConnOrigin, peer: string | Addr) {
     super(fd, origin, peer);
   }

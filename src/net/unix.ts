@@ -10,7 +10,6 @@ import { type ConnOrigin, SocketConn } from "./socket.ts";
  */
 export class UnixConn extends SocketConn {
   /** @internal */
-  // biome-ignore lint/complexity/noUselessConstructor: conns are made by listen and dial alone
   constructor(fd: FD, origin: ConnOrigin, peer: string | Addr) {
     super(fd, origin, peer);
   }

@@ -9,14 +9,7 @@
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { Timer } from "../runtime/timers.ts";
 import { SO_ERROR, SOL_SOCKET } from "../syscall/constants.ts";
-import {
-  EAGAIN,
-  EALREADY,
-  EINPROGRESS,
-  EINTR,
-  EISCONN,
-  ENOTCONN,
-} from "../syscall/errno.ts";
+import { EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN, ENOTCONN } from "../syscall/errno.ts";
 import { NAME_BUFFER_SIZE, type SocketKernel } from "../syscall/kernel.ts";
 import type { FD } from "./fd.ts";
 import { type OpName, SignalOp, WRITER } from "./op.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { drained } from "../../testing/fake_host.ts";
+import { CanceledError } from "./canceled.ts";
 import { type Goroutine, go, goroutineStats, launch, liveGoroutines } from "./goroutine.ts";
 import { observer } from "./observer.ts";
-import { CanceledError } from "./canceled.ts";
 import { onPanic, type PanicHandler } from "./panic.ts";
 
 describe("go()", () => {
@@ -21,7 +21,10 @@ describe("go()", () => {
     const order: number[] = [];
     for (let i = 0; i < 20; i++) go(() => order.push(i));
     await Promise.resolve();
-    assert.deepEqual(order, Array.from({ length: 20 }, (_, i) => i));
+    assert.deepEqual(
+      order,
+      Array.from({ length: 20 }, (_, i) => i),
+    );
   });
 
   test("one that is created by another starts after those that were there", async () => {
@@ -90,9 +93,12 @@ describe("join()", () => {
 
   test("works before the start, during the run, and after the end, any number of times", async () => {
     let release = (_: string): void => {};
-    const g = go(() => new Promise<string>((resolve) => {
-      release = resolve;
-    }));
+    const g = go(
+      () =>
+        new Promise<string>((resolve) => {
+          release = resolve;
+        }),
+    );
     const before = g.join();
     await Promise.resolve();
     const during = g.join();

@@ -32,7 +32,12 @@ export class NodeHost implements Host {
     this.loop = loop;
   }
 
-  watch(epfd: number, events: Int32Array, counters: Int32Array, onBatch: (n: number) => void): void {
+  watch(
+    epfd: number,
+    events: Int32Array,
+    counters: Int32Array,
+    onBatch: (n: number) => void,
+  ): void {
     const handle = this.loop.pollOpen(epfd, events, counters, ROUNDS, onBatch);
     if (typeof handle === "number") {
       throw new Error(`coronet: the event loop refused the poller (errno ${-handle})`);

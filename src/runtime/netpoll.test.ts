@@ -47,7 +47,10 @@ for (const { name, field, park, ready } of sides) {
       const pd = new PollDesc(0, 1);
       const g = waiter();
       park(pd, g);
-      assert.throws(() => park(pd, waiter()), new RegExp(`second ${name} parked on one descriptor`));
+      assert.throws(
+        () => park(pd, waiter()),
+        new RegExp(`second ${name} parked on one descriptor`),
+      );
       assert.throws(() => park(pd, g), /second/);
       assert.equal(pd[field], g);
     });
@@ -188,7 +191,10 @@ describe("PollCache", () => {
     const reused = again.filter((pd) => all.includes(pd)).length;
     assert.ok(reused > 0 && reused < 1000, `${reused} were reused`);
     assert.equal(new Set(again.map((pd) => pd.slot)).size, 2000);
-    assert.equal(new Set([...all, ...again].map((pd) => pd.seq)).size, new Set([...all, ...again]).size);
+    assert.equal(
+      new Set([...all, ...again].map((pd) => pd.seq)).size,
+      new Set([...all, ...again]).size,
+    );
   });
 
   test("the sequence goes on through all 32 bits, past the sign", () => {

@@ -87,9 +87,10 @@ for (let i = 0; i < wakes; i++) wakeUp(kernel, waker);
 Atomics.store(state, 1, 1);
 `;
 
-async function waking(waker: Waker, wakes: number): ReturnType<
-  NonNullable<PollerEnv["otherThread"]>
-> {
+async function waking(
+  waker: Waker,
+  wakes: number,
+): ReturnType<NonNullable<PollerEnv["otherThread"]>> {
   const state = new Int32Array(new SharedArrayBuffer(8));
   const netpoll = new URL("./netpoll_epoll.js", import.meta.url).href;
   const native = new URL("../syscall/native.js", import.meta.url).href;

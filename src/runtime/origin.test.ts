@@ -62,7 +62,10 @@ describe("the origin of a goroutine", () => {
   });
 
   test("is unknown for a function that was never started", () => {
-    assert.equal(originOf(() => {}), undefined);
+    assert.equal(
+      originOf(() => {}),
+      undefined,
+    );
   });
 
   test("is unknown for a closure when more are started than may be looked at", () => {
@@ -88,14 +91,10 @@ test("with CORONET_TRACEBACK=all every closure's origin is known", () => {
     const all = Array.from({ length: 2000 }, () => go(() => {}));
     console.log(all.filter((g) => g.origin === undefined).length);
   `;
-  const { stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--input-type=module", "--eval", code],
-    {
-      encoding: "utf8",
-      env: { ...process.env, CORONET_TRACEBACK: "all" },
-      cwd: fileURLToPath(new URL(".", import.meta.url)),
-    },
-  );
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", code], {
+    encoding: "utf8",
+    env: { ...process.env, CORONET_TRACEBACK: "all" },
+    cwd: fileURLToPath(new URL(".", import.meta.url)),
+  });
   assert.equal(stdout.trim(), "0", stderr);
 });

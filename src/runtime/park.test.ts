@@ -81,7 +81,7 @@ describe("failParked()", () => {
     await drained();
     setImmediate(() => failParked(wake as Resolve<number>, () => new Error("reset")));
     const { stack } = (await outcome) as Error;
-    assert.match(stack as string, /at async handlerOfTheUser[^]*at async callerOfTheHandler/);
+    assert.match(stack as string, /at async handlerOfTheUser[\s\S]*at async callerOfTheHandler/);
   });
 
   test("so does that of an iteration, and of a goroutine deep in a loop", async () => {

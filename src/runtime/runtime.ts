@@ -14,8 +14,8 @@ import { type GoroutineStats, goroutineStats } from "./goroutine.ts";
 import { type Host, NodeHost } from "./host.ts";
 import { PollCache, type Poller } from "./netpoll.ts";
 import { EpollPoller } from "./netpoll_epoll.ts";
-import { Scheduler } from "./sched.ts";
 import { parked, type Resolve, resolver } from "./park.ts";
+import { Scheduler } from "./sched.ts";
 import { Timer, Timers } from "./timers.ts";
 
 /** A goroutine that sleeps; a signal ends its sleep early. */

@@ -250,7 +250,10 @@ const PROBES = 8;
 const which = fc.nat({ max: PROBES - 1 });
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    { weight: 4, arbitrary: fc.record({ kind: fc.constant("arm" as const), which, after: fc.nat(60) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant("arm" as const), which, after: fc.nat(60) }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant("disarm" as const), which }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("pass" as const), ms: fc.nat(40) }) },
     { weight: 1, arbitrary: fc.constant({ kind: "early" as const }) },
@@ -311,7 +314,10 @@ test("timers of one run fire in the order of their times", () => {
       }
       clock.time = 2000;
       timers.run();
-      assert.deepEqual(order, times.sort((a, b) => a - b));
+      assert.deepEqual(
+        order,
+        times.sort((a, b) => a - b),
+      );
     }),
   );
 });

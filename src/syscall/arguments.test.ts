@@ -105,7 +105,17 @@ function wrongTypes(kind: Kind): unknown[] {
   return STRANGE;
 }
 
-const NOT_WHOLE = [Number.NaN, Infinity, -Infinity, 1.5, -0.1, 2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 3, 1e300];
+const NOT_WHOLE = [
+  Number.NaN,
+  Infinity,
+  -Infinity,
+  1.5,
+  -0.1,
+  2 ** 31,
+  -(2 ** 31) - 1,
+  2 ** 32 + 3,
+  1e300,
+];
 
 let kernel: NativeKernel;
 let pair: Int32Array;
@@ -197,7 +207,11 @@ for (const [name, kinds] of Object.entries(shapes)) {
     for (const [at, kind] of kinds.entries()) {
       test(`throws a TypeError for what is no ${kind} (argument ${at + 1})`, () => {
         for (const value of wrongTypes(kind)) {
-          assert.throws(() => call(name, but(name, at, value)), { name: "TypeError" }, String(value));
+          assert.throws(
+            () => call(name, but(name, at, value)),
+            { name: "TypeError" },
+            String(value),
+          );
         }
       });
 
@@ -352,7 +366,10 @@ describe("memory", () => {
   });
 
   test("of every kind arrives as it was sent", () => {
-    const Growable = SharedArrayBuffer as unknown as new (n: number, o: object) => SharedArrayBuffer;
+    const Growable = SharedArrayBuffer as unknown as new (
+      n: number,
+      o: object,
+    ) => SharedArrayBuffer;
     const kinds: [string, () => Uint8Array][] = [
       ["in V8's heap", () => new Uint8Array(16)],
       ["outside of it", () => new Uint8Array(4096).subarray(100, 116)],
@@ -384,13 +401,21 @@ describe("memory", () => {
       const part = whole.subarray(8, 40);
       assert.equal(kernel.recv(pair[1] as number, part, offset, length), length);
       const touched = [...whole.keys()].filter((i) => whole[i] !== 0xaa);
-      assert.deepEqual(touched, Array.from({ length }, (_, i) => 8 + offset + i));
+      assert.deepEqual(
+        touched,
+        Array.from({ length }, (_, i) => 8 + offset + i),
+      );
     }
     drain();
   });
 
   test("of a vector is filled chunk after chunk, from the offset on", () => {
-    kernel.send(pair[0] as number, Uint8Array.from({ length: 10 }, (_, i) => i + 1), 0, 10);
+    kernel.send(
+      pair[0] as number,
+      Uint8Array.from({ length: 10 }, (_, i) => i + 1),
+      0,
+      10,
+    );
     const chunks = [3, 0, 4, 8].map((size) => new Uint8Array(size));
     assert.equal(kernel.readv(pair[1] as number, chunks, 0, 1), 10);
     assert.deepEqual(
@@ -467,7 +492,10 @@ describe("fds that are not this environment's", () => {
     const events = new Int32Array(new SharedArrayBuffer(48));
     const counters = new Int32Array(new SharedArrayBuffer(8));
     for (const fd of [0, -1, 999_999]) {
-      assert.equal(kernel.pollOpen(fd, events, counters, 8, () => {}), -EBADF);
+      assert.equal(
+        kernel.pollOpen(fd, events, counters, 8, () => {}),
+        -EBADF,
+      );
     }
   });
 });
@@ -494,7 +522,10 @@ describe("poll handles", () => {
   test("of one fd are one at a time", () => {
     const fd = kernel.epollCreate1();
     const handle = open(fd);
-    assert.equal(kernel.pollOpen(fd, events, counters, 8, () => {}), -EEXIST);
+    assert.equal(
+      kernel.pollOpen(fd, events, counters, 8, () => {}),
+      -EEXIST,
+    );
     kernel.pollClose(handle);
     assert.equal(kernel.close(fd), 0);
   });
@@ -510,7 +541,10 @@ describe("poll handles", () => {
   test("are bound to an fd that can be watched", () => {
     const fd = kernel.epollCreate1();
     kernel.close(fd);
-    assert.equal(kernel.pollOpen(fd, events, counters, 8, () => {}), -EBADF);
+    assert.equal(
+      kernel.pollOpen(fd, events, counters, 8, () => {}),
+      -EBADF,
+    );
   });
 });
 

@@ -30,7 +30,9 @@ test("exported numbers are the system's", () => {
   }
 });
 
-test("names that node:os lacks have Linux's numbers", { skip: process.platform !== "linux" }, () => {
+test("names that node:os lacks have Linux's numbers", {
+  skip: process.platform !== "linux",
+}, () => {
   assert.equal(ENONET, 64);
   assert.equal(EHOSTDOWN, 112);
 });

@@ -87,14 +87,21 @@ describe("an address", () => {
   });
 
   test("is taken out of its buffer: the buffer may be used again", () => {
-    const buffer = named(encodeInet({ family: AF_INET, ip: bytesOf(1, 2, 3, 4), port: 5, scope: 0 }));
+    const buffer = named(
+      encodeInet({ family: AF_INET, ip: bytesOf(1, 2, 3, 4), port: 5, scope: 0 }),
+    );
     const address = decode(buffer) as InetAddress;
     buffer.fill(0);
     assert.deepEqual([...address.ip], [1, 2, 3, 4]);
   });
 
   test("is read at the place of its view, not of its memory", () => {
-    const address: InetAddress = { family: AF_INET6, ip: new Uint8Array(16).fill(3), port: 7, scope: 9 };
+    const address: InetAddress = {
+      family: AF_INET6,
+      ip: new Uint8Array(16).fill(3),
+      port: 7,
+      scope: 9,
+    };
     const memory = new Uint8Array(400);
     memory.set(named(encodeInet(address)), 41);
     const view = memory.subarray(41, 41 + NAME_BUFFER_SIZE);

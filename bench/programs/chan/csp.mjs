@@ -2,7 +2,7 @@
 // none, and none of its buffers lets a writer that waits for its writes go ahead.
 import { channel, select } from "@thi.ng/csp";
 import { measure } from "../loop.mjs";
-import { checkSum, holdMany, isHeap } from "./load.mjs";
+import { checkSum } from "./load.mjs";
 
 async function produce(ch, count) {
   for (let i = 0; i < count; i++) await ch.write(i);
@@ -17,13 +17,12 @@ async function echo(there, back) {
   }
 }
 
-const cases = {
+await measure({
   async pingpong(count) {
     const [there, back] = [channel(), channel()];
     void echo(there, back);
     for (let i = 0; i < count / 2; i++) {
-      // Not awaited: the echo's answer says that it was read.
-      void there.write(i);
+      await there.write(i);
       await back.read();
     }
     there.close();
@@ -39,7 +38,7 @@ const cases = {
     const [there, back] = [channel(), channel()];
     void echo(there, back);
     for (let i = 0; i < count / 2; i++) {
-      void there.write(i);
+      await there.write(i);
       const never = channel();
       await select(back, never);
       never.close();
@@ -55,11 +54,4 @@ const cases = {
       await result.read();
     }
   },
-};
-
-async function wait() {
-  await channel().read();
-}
-
-if (isHeap()) await holdMany(() => wait());
-else await measure(cases);
+});
