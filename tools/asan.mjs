@@ -23,6 +23,12 @@ const TESTS = [
   "dist/test/",
   // It installs the package anew, and so tests another build of the addon.
   "!dist/test/packaging",
+  // These never leave JavaScript, or drive whole programs that other tests reach as well.
+  "!dist/test/chan_",
+  "!dist/test/fake_kernel",
+  "!dist/test/sixteen_cases",
+  "!dist/test/deadlock",
+  "!dist/test/cli",
 ];
 
 /** The instrumented code is slower, and the machine may be busy. */

@@ -85,9 +85,13 @@ const settled: Promise<void> = Promise.resolve();
 
 /** Lets a goroutine go on: `behind`, when the one that is running has reached its next wait. */
 function wake<R>(resolve: Resolve<R>, result: R, behind: boolean): void {
-  const { sched } = runtime();
-  if (behind) void settled.then(() => sched.wake(resolve, result));
-  else sched.wake(resolve, result);
+  if (behind) wakeBehind(resolve, result);
+  else runtime().sched.wake(resolve, result);
+}
+
+/** By itself, because a function that makes a closure pays for it even where it does not come to it. */
+function wakeBehind<R>(resolve: Resolve<R>, result: R): void {
+  void settled.then(() => runtime().sched.wake(resolve, result));
 }
 
 function unset(): void {}

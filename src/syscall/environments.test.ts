@@ -12,7 +12,10 @@ import { Random } from "../internal/random.ts";
 import { AF_UNIX, EPOLL_CTL_ADD, EPOLLIN, SOCK_STREAM } from "./constants.ts";
 import { nativeKernel } from "./native.ts";
 
-const native = JSON.stringify(new URL("./native.js", import.meta.url).href);
+nativeKernel();
+/** The addon that this process has loaded. */
+const { sharedObjects } = process.report.getReport() as unknown as { sharedObjects: string[] };
+const addon = JSON.stringify(sharedObjects.find((path) => path.endsWith("coronet.node")));
 
 /** What every program here begins with: `kernel`, and a poll handle on an epoll fd. */
 const PRELUDE = `
@@ -31,19 +34,13 @@ const PRELUDE = `
   }
 `;
 
+// By require: Node 20 loses the file of a module that it reads when the worker is terminated.
 function start(body: string): Worker {
-  const code = `${PRELUDE} import(${native}).then(({ nativeKernel }) => {
-    const kernel = nativeKernel();
-    ${body}
-  });`;
-  return new Worker(code, { eval: true });
+  return new Worker(`${PRELUDE} const kernel = require(${addon}); ${body}`, { eval: true });
 }
 
 function program(body: string): { status: number | null; signal: string | null; output: string } {
-  const code = `${PRELUDE} import(${native}).then(({ nativeKernel }) => {
-    const kernel = nativeKernel();
-    ${body}
-  });`;
+  const code = `${PRELUDE} const kernel = require(${addon}); ${body}`;
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, ["--eval", code], {
     encoding: "utf8",
     timeout: 60_000,
