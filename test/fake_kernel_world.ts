@@ -18,6 +18,7 @@ import { connect } from "../src/poll/connect.ts";
 import { FD } from "../src/poll/fd.ts";
 import { READER, WRITER } from "../src/poll/op.ts";
 import { go } from "../src/runtime/goroutine.ts";
+import { onPanic } from "../src/runtime/panic.ts";
 import { Runtime } from "../src/runtime/runtime.ts";
 import { AF_INET, SOCK_STREAM } from "../src/syscall/constants.ts";
 import { encodeInet } from "../src/syscall/sockaddr.ts";
@@ -89,24 +90,31 @@ export class World {
 
   /** Runs to the end; throws a Defect when anything was wrong. */
   async run(): Promise<void> {
-    let over = false;
-    const main = go(() => this.main()).join();
-    main.then(
-      () => {
-        over = true;
-      },
-      (error: unknown) => {
-        over = true;
-        this.problem(`the program failed: ${(error as Error).stack}`);
-      },
-    );
+    const escaped = (error: unknown): void => this.problem(`escaped: ${stackOf(error)}`);
+    const before = onPanic(escaped);
+    process.on("unhandledRejection", escaped);
     try {
-      await this.host.run(() => over || this.problems.length > 0);
+      await this.runProgram();
       if (this.problems.length === 0) await this.checkEnd();
     } catch (error) {
-      this.problem(error instanceof Stuck ? this.whoWaits(error) : String((error as Error).stack));
+      this.problem(error instanceof Stuck ? this.whoWaits(error) : stackOf(error));
+    } finally {
+      process.off("unhandledRejection", escaped);
+      onPanic(before);
     }
     if (this.problems.length > 0) throw new Defect(this.problems.join("\n"));
+  }
+
+  private async runProgram(): Promise<void> {
+    let over = false;
+    const end = (): void => {
+      over = true;
+    };
+    go(() => this.main())
+      .join()
+      .catch((error: unknown) => this.problem(`the program failed: ${stackOf(error)}`))
+      .then(end, end);
+    await this.host.run(() => over || this.problems.length > 0);
   }
 
   private whoWaits(stuck: Stuck): string {
@@ -352,6 +360,10 @@ export class World {
   private expect(what: string, actual: number, wanted: number): void {
     if (actual !== wanted) this.problem(`${what}: ${actual} instead of ${wanted}`);
   }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? String(error)) : String(error);
 }
 
 const sockaddr = encodeInet({

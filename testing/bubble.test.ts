@@ -1,7 +1,12 @@
 /** bubble.test.ts: what a test in a bubble may rely on. */
 import assert from "node:assert/strict";
+import { pbkdf2, webcrypto } from "node:crypto";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { describe, test } from "node:test";
+import { promisify } from "node:util";
+import { gunzip, gzip } from "node:zlib";
 import {
   after,
   background,
@@ -25,6 +30,18 @@ import {
 import { observer } from "../src/runtime/observer.ts";
 import { runtime } from "../src/runtime/runtime.ts";
 import { type Bubble, BubbleError, bubble } from "./bubble.ts";
+
+/** Sends a text through a real socket of Node's, and gives what came. */
+async function overTCP(text: string): Promise<string> {
+  const server = createServer((socket) => socket.end(text)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = createConnection((server.address() as AddressInfo).port, "127.0.0.1");
+  let got = "";
+  for await (const chunk of socket) got += chunk;
+  server.close();
+  await once(server, "close");
+  return got;
+}
 
 describe("time in a bubble", () => {
   test("jumps to the next timer when every goroutine is blocked", async () => {
@@ -103,10 +120,18 @@ describe("time in a bubble", () => {
     await bubble(async (b) => {
       const sleeper = go(() => sleep(1000));
       const text = await readFile(new URL(import.meta.url), "utf8");
-      assert.ok(text.length > 0);
+      assert.equal(b.elapsed, 0, "a file");
       await new Promise((resolve) => setTimeout(resolve, 5));
-      await new Promise((resolve) => setImmediate(resolve));
-      assert.equal(b.elapsed, 0);
+      assert.equal(b.elapsed, 0, "a timer");
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(b.elapsed, 0, "immediates");
+      await promisify(pbkdf2)("password", "salt", 10_000, 32, "sha256");
+      await webcrypto.subtle.digest("SHA-256", Buffer.alloc(1 << 20));
+      assert.equal(b.elapsed, 0, "the thread pool");
+      assert.equal((await promisify(gunzip)(await promisify(gzip)(text))).toString(), text);
+      assert.equal(b.elapsed, 0, "a compressor");
+      assert.equal(await overTCP("hello"), "hello");
+      assert.equal(b.elapsed, 0, "a socket");
       await sleeper.join();
       assert.equal(b.elapsed, 1000);
     });

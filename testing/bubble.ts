@@ -12,8 +12,7 @@
  *    socket is made, and an address where nobody in the bubble listens refuses the connection.
  *  - now() is the bubble's time. What is not Coronet's is real: Date.now(), setTimeout, node:fs. While
  *    Node waits for such a thing the clock stands still, and after `patience` real ms the bubble fails
- *    and names it. (Work in Node's thread pool that process.getActiveResourcesInfo() does not list,
- *    that of node:crypto and node:zlib, goes unnoticed: the clock may go on before it is done.)
+ *    and names it (foreign.ts).
  *  - There is one bubble at a time in a thread. What else goes on in the thread meanwhile sees its time
  *    as well, so tests with bubbles must not run at the same time as others in one thread.
  *
@@ -31,6 +30,7 @@ import { onPanic, type PanicHandler } from "../src/runtime/panic.ts";
 import { Runtime, replaceRuntime } from "../src/runtime/runtime.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { FakeKernel } from "./fake_kernel.ts";
+import { ForeignWork } from "./foreign.ts";
 
 /** What the function in a bubble gets. */
 export interface Bubble {
@@ -151,16 +151,6 @@ function counted(names: Iterable<string>): string {
   return [...counts].map(([name, count]) => `${count} × ${name}`).join(", ");
 }
 
-/** What keeps Node busy now and did not before: names of resources. */
-function foreign(before: readonly string[]): string[] {
-  const known = [...before];
-  return process.getActiveResourcesInfo().filter((name) => {
-    const at = known.indexOf(name);
-    if (at !== -1) known.splice(at, 1);
-    return at === -1;
-  });
-}
-
 /** Every microtask has run, and everything that Node had to do at once. */
 function turnOfNode(): Promise<void> {
   return new Promise((resolve) => {
@@ -175,7 +165,7 @@ class RunningBubble implements Bubble {
   private readonly host: BubbleHost;
   private readonly runtime: Runtime;
   private readonly population = new Population();
-  private readonly resources = process.getActiveResourcesInfo();
+  private readonly foreign = new ForeignWork();
   private waiters: (() => void)[] = [];
   private ended = false;
   private failure: { error: unknown } | undefined = undefined;
@@ -206,6 +196,7 @@ class RunningBubble implements Bubble {
     const before = replaceRuntime(this.runtime);
     const panicHandler = onPanic(this.fail);
     this.population.install();
+    this.foreign.watch();
     try {
       const root = go(fn, this);
       const result = root.join();
@@ -215,6 +206,7 @@ class RunningBubble implements Bubble {
     } finally {
       // They will never go on; the bubble has said so, and the program need not say it again.
       for (const g of this.population.goroutines) g.unref();
+      this.foreign.stop();
       this.population.uninstall();
       onPanic(panicHandler);
       replaceRuntime(before);
@@ -226,26 +218,24 @@ class RunningBubble implements Bubble {
     await turnOfNode();
     if (this.failure !== undefined) throw this.failure.error;
     if (this.host.turn()) return true;
-    if (await this.foreignWork()) return true;
+    if (this.waitsForNode()) return true;
     if (this.population.goroutines.size === 0) return false;
     if (this.releaseWaiters() || this.passTime()) return true;
     throw this.stuck();
   }
 
-  /** Waits a little for what is not Coronet's. False when there is nothing of that kind. */
-  private async foreignWork(): Promise<boolean> {
-    const names = foreign(this.resources);
+  /** Something that is not Coronet's is under way; fails when it has been for too long. */
+  private waitsForNode(): boolean {
+    const { names, hasImmediates } = this.foreign;
     if (names.length === 0) {
       this.impatientSince = Infinity;
-      return false;
+      return hasImmediates;
     }
-    if (names.every((name) => name === "Immediate")) return true;
     const now = performance.now();
     this.impatientSince = Math.min(this.impatientSince, now);
     if (now - this.impatientSince > this.patience) {
       throw this.error(`something outside of it did not end in ${this.patience} ms`, names);
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
     return true;
   }
 

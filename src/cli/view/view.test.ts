@@ -23,9 +23,10 @@ function answer(command: string, ...args: string[]): string {
 const noScript = !answer("script", "--version").includes("util-linux") && "no script of util-linux";
 const noTmux = answer("tmux", "-V") === "" && "tmux is not installed";
 
+/** What a person at a terminal has, wherever the tests run: `CI`, for one, turns Node's colours off. */
 function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NO_COLOR: _n, FORCE_COLOR: _f, LC_ALL: _a, LC_CTYPE: _c, ...rest } = process.env;
-  return { ...rest, LANG: "C.UTF-8", TERM: "xterm-256color", ...extra };
+  const { PATH, HOME } = process.env;
+  return { PATH, HOME, SHELL: "/bin/sh", LANG: "C.UTF-8", TERM: "xterm-256color", ...extra };
 }
 
 /** A shell command on a terminal of its own, 100 by 30, followed by its status and the terminal's. */
@@ -36,7 +37,8 @@ class Terminal {
   private waiting: (() => void) | undefined;
 
   constructor(t: TestContext, command: string, env: NodeJS.ProcessEnv = {}) {
-    const line = `stty rows 30 cols 100; ${command}; echo "status=$?"; stty -a`;
+    // Ctrl-C reaches the shell as well: without a trap dash would end before it says the status.
+    const line = `trap : INT; stty rows 30 cols 100; ${command}; echo "status=$?"; stty -a`;
     this.child = spawn("script", ["-q", "-e", "-c", line, "/dev/null"], { env: environment(env) });
     this.child.stdin.on("error", () => {});
     for (const stream of [this.child.stdout, this.child.stderr]) {
