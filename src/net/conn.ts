@@ -7,7 +7,7 @@
 import { isUint8Array } from "node:util/types";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
-import { CLOSED } from "../syscall/errno.ts";
+import { BUSY, CLOSED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
@@ -183,6 +183,9 @@ export abstract class BaseConn implements Conn, Owner {
       throw new TypeError(`unread: expected a Uint8Array, got ${describe(bytes)}`);
     }
     this.checkOpen("unread");
+    if (this.fd.reserved) {
+      throw this.errorFor("unread", BUSY, { text: "the connection is being passed" });
+    }
     this.fd.unread(bytes);
   }
 

@@ -26,7 +26,11 @@ export type NetOp =
   | "close"
   | "connect"
   | "set"
-  | "unread";
+  | "unread"
+  | "pass"
+  | "receive"
+  | "adopt"
+  | "lookup";
 
 export interface NetErrorInit {
   op: NetOp;
@@ -141,6 +145,8 @@ export interface NumberDetails {
   address?: string | undefined;
   bytesWritten?: number | undefined;
   cause?: unknown;
+  /** What happened, where the number says too little. */
+  text?: string | undefined;
 }
 
 /** The error for an errno (or CLOSED, DEADLINE, CANCELED) of an operation. */
@@ -150,7 +156,7 @@ export function errorOf(number: number, details: NumberDetails): NetError {
   return new NetError({
     ...details,
     code,
-    text: errorText(number),
+    text: details.text ?? errorText(number),
     hint: setUp ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),

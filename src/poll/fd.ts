@@ -25,6 +25,7 @@ import {
   parkRead,
   parkWrite,
   READY,
+  SHARED,
   URGENT,
 } from "../runtime/netpoll.ts";
 import { observer } from "../runtime/observer.ts";
@@ -49,6 +50,7 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
+import type { PassingKernel } from "../syscall/kernel.ts";
 import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
@@ -77,6 +79,8 @@ import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write
 export interface ErrorDetails {
   bytesWritten?: number | undefined;
   cause?: unknown;
+  /** What happened, where the number says too little. */
+  text?: string | undefined;
 }
 
 /** Who an fd belongs to: makes the error that the user sees. */
@@ -107,6 +111,13 @@ class Rare {
   deadlines: Deadlines | undefined = undefined;
   queues: Queues | undefined = undefined;
   leftover: Leftover | undefined = undefined;
+  /** What an interrupted operation has received so far. */
+  incoming: Incoming | undefined = undefined;
+}
+
+/** Something that is received in several steps, and may hold fds meanwhile. */
+export interface Incoming {
+  discard(): void;
 }
 
 export class FD implements AsyncIterator<Uint8Array, undefined> {
@@ -246,15 +257,15 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.wakeReader();
   }
 
+  /** What was put back and not read again, in the order of reading. */
+  get leftover(): readonly Uint8Array[] {
+    return this.rare?.leftover?.all() ?? [];
+  }
+
   /** Takes out what was put back and not read again, in the order of reading. */
   takeUnread(): Uint8Array[] {
     this.state &= ~UNREAD;
     return this.rare?.leftover?.takeAll() ?? [];
-  }
-
-  /** Bytes that were put back and not read again. */
-  get unreadLength(): number {
-    return this.rare?.leftover?.length ?? 0;
   }
 
   private readLeftover(buffer: Uint8Array): number {
@@ -296,6 +307,73 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (n < 0) this.keepFailure(-n);
     const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;
     return failed === 0 ? n : -failed;
+  }
+
+  // ---- file descriptors that travel with bytes (unix(7))
+
+  /** As one write, with fds that go along with its first byte. */
+  trySendFds(buffer: Uint8Array, offset: number, length: number, fds: Int32Array): number {
+    const kernel = this.device.kernel as unknown as PassingKernel;
+    return this.sent(kernel.sendmsgFds(this.sysfd, buffer, offset, length, fds), length);
+  }
+
+  /** As one read of a stream; what fds came is told in `out` (PassingKernel.recvmsgFds). */
+  tryReceiveFds(buffer: Uint8Array, offset: number, length: number, out: Int32Array): number {
+    const { pd, state } = this;
+    out[0] = out[1] = 0;
+    if ((state & (READ_SHUT | UNREAD)) !== 0) {
+      return this.readLeftover(buffer.subarray(offset, offset + length));
+    }
+    if (pd.rg !== READY) return -EAGAIN;
+    const kernel = this.device.kernel as unknown as PassingKernel;
+    return this.received(kernel.recvmsgFds(this.sysfd, buffer, offset, length, out), length);
+  }
+
+  /** What is received in several steps, kept between the operations that do it. */
+  incoming<T extends Incoming>(make: () => T): T {
+    this.rare ??= new Rare();
+    this.rare.incoming ??= make();
+    return this.rare.incoming as T;
+  }
+
+  // ---- passing the fd itself to another process
+
+  /** Someone else has this open file too: the poller must not count on close(2). */
+  share(): void {
+    this.pd.flags |= SHARED;
+  }
+
+  /** Takes both sides, so that whoever comes has to wait; false when someone waits already. */
+  reserve(): boolean {
+    if ((this.state & (READ_LOCK | WRITE_LOCK)) !== 0) return false;
+    this.state = (this.state | READ_LOCK | WRITE_LOCK) + ONE_REF;
+    for (const _ of sides) this.device.runtime.hold((this.state & UNREF) === 0);
+    return true;
+  }
+
+  /** Gives both sides back to whoever waits for them. */
+  unreserve(): void {
+    this.state &= ~(READ_LOCK | WRITE_LOCK);
+    for (const _ of sides) this.device.runtime.release((this.state & UNREF) === 0);
+    this.startQueued(READER);
+    this.startQueued(WRITER);
+    this.decref();
+  }
+
+  /** True between reserve and unreserve: the read side is taken, and nobody waits there. */
+  get reserved(): boolean {
+    return (this.state & READ_LOCK) !== 0 && this.parkedOn(READER) === undefined;
+  }
+
+  /** Whether reads answer EOF, and the failure that the socket stays in or 0: for another FD. */
+  get condition(): [readShut: boolean, failed: number] {
+    return [(this.state & READ_SHUT) !== 0, (this.state & FAILED_MASK) >> FAILED_SHIFT];
+  }
+
+  /** Takes over what another FD knew of this open file. */
+  setCondition(readShut: boolean, failed: number): void {
+    if (readShut) this.state |= READ_SHUT;
+    if (FATAL.has(failed)) this.keepFailure(failed);
   }
 
   // ---- writing
@@ -436,6 +514,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   private destroy(): void {
     this.rare?.deadlines?.stop();
+    this.rare?.incoming?.discard();
     const { device, pd } = this;
     device.poller.close(this.sysfd, pd);
     device.runtime.cache.free(pd);

@@ -42,6 +42,11 @@ export class Leftover {
     return packet.length;
   }
 
+  /** Everything, in the order of reading. */
+  all(): Uint8Array[] {
+    return [...this.stack].reverse();
+  }
+
   /** Takes everything out, in the order in which it would have been read. */
   takeAll(): Uint8Array[] {
     this.length = 0;

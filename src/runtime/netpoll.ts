@@ -59,6 +59,8 @@ export const HANGUP = 1;
 export const URGENT = 2;
 /** Registered with the poller. */
 export const ARMED = 4;
+/** Someone else has this open file too (another process): close(2) will not end the interest. */
+export const SHARED = 8;
 
 export class PollDesc {
   /** Place in the pool, and the sequence number of this use of it. */
