@@ -29,6 +29,7 @@ export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
 export { receiveConn, receiveListener, sendConn, sendListener } from "./net/passing.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
+export type { Control, RawSocket } from "./net/raw_socket.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
