@@ -26,8 +26,9 @@ import {
 } from "./addr.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { Listener } from "./listener.ts";
+import type { Resolver } from "./names.ts";
 import { type Control, callControl, networkOf } from "./raw_socket.ts";
-import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
+import { isNumeric, lookupHost, resolveError } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, socketType, sockname } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
