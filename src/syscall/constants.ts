@@ -25,7 +25,6 @@ export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_ACCEPTCONN = 30;
-export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 
 // ip(7), tcp(7), ipv6(7)
