@@ -17,8 +17,8 @@ import {
 import { Random } from "../src/internal/random.ts";
 import { inOrderOfTrial } from "../src/net/dns_resolver.ts";
 import { runtime } from "../src/runtime/runtime.ts";
-import { withLeakCheck } from "../testing/leaks.ts";
-import { failure, seeded, staysPending } from "../testing/support.ts";
+import { openFds, withLeakCheck } from "../testing/leaks.ts";
+import { failure, seeded, staysPending, turn } from "../testing/support.ts";
 
 const DNSMASQ = ["/usr/sbin/dnsmasq", "dnsmasq"].find(
   (command) => spawnSync(command, ["--version"]).status === 0,
@@ -220,11 +220,12 @@ describe("a DNSResolver", { skip }, () => {
       const resolver = new DNSResolver({ servers: [forwarder.address] });
       const controller = new AbortController();
       const { signal } = controller;
+      const fds = openFds().size;
       const canceled = resolver.lookupTXT("silent.example.test", { signal });
       const waiting = resolver.lookupHost("silent.example.test", { signal });
       const other = resolver.lookupTXT("text.example.test", { signal });
       assert.equal((await other).length, 2);
-      while (forwarder.silent < 3) await new Promise(setImmediate);
+      while (forwarder.silent < 3) await turn();
       assert.ok(await staysPending(Promise.race([canceled, waiting])));
       const late = resolver.lookupHost("four.example.test");
       controller.abort(new Error("no longer needed"));
@@ -233,6 +234,9 @@ describe("a DNSResolver", { skip }, () => {
       assert.equal(error.address, "silent.example.test");
       await failure(waiting, "ERR_CANCELED");
       assert.deepEqual(await late, ["127.0.0.4"]);
+      // Long before the queries would have timed out, their sockets are closed.
+      for (let i = 0; i < 10; i++) await turn();
+      assert.equal(openFds().size, fds);
       await failure(resolver.lookupNS("example.test", { signal }), "ERR_CANCELED");
     }),
   );

@@ -195,16 +195,19 @@ describe("sendConn and receiveConn", () => {
   test(
     "leave no interest behind: the sender's poller hears no more of the connection",
     withBoth(async (channel, { a, b }) => {
-      await a.write("x");
+      // It waits first, so that the poller knows the socket.
       const waiting = b.read(new Uint8Array(1));
       await turn();
+      await a.write("x");
       await waiting;
       const { staleEvents } = stats();
       await sendConn(channel.a, b);
       const conn = await received(channel.b);
       for (let i = 0; i < 20; i++) {
+        const reading = readText(conn, 4);
+        await turn();
         await a.write("ping");
-        assert.equal(await readText(conn, 4), "ping");
+        assert.equal(await reading, "ping");
       }
       assert.equal(stats().staleEvents, staleEvents);
       await conn.close();
