@@ -26,6 +26,7 @@ export {
   type LimitOptions,
   type UntilOptions,
 } from "./io/bufreader.ts";
+export { type CopyOptions, copy } from "./io/copy.ts";
 export {
   type Closer,
   IOError,
@@ -36,6 +37,7 @@ export {
   readFull,
   type Writer,
 } from "./io/io.ts";
+export type { FileSource } from "./io/transfer.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";

@@ -49,6 +49,7 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
+import type { SpliceKernel } from "../syscall/kernel.ts";
 import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
@@ -380,6 +381,25 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One write of several buffers: bytes taken, or a negative errno. */
   trySendVector(chunks: readonly Uint8Array[], first: number, offset: number): number {
     return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
+  }
+
+  // ---- bytes that do not come into this process (splice.ts)
+
+  /** One splice into a pipe: bytes, 0 at EOF, or a negative errno. Bytes put back are passed over. */
+  trySpliceInto(kernel: SpliceKernel, pipe: number, length: number): number {
+    if ((this.state & READ_SHUT) !== 0) return 0;
+    if (this.pd.rg !== READY) return -EAGAIN;
+    return this.received(kernel.splice(this.sysfd, pipe, length), 0);
+  }
+
+  /** One splice out of a pipe: bytes taken, or a negative errno. */
+  trySpliceFrom(kernel: SpliceKernel, pipe: number, length: number): number {
+    return this.sent(kernel.splice(pipe, this.sysfd, length), 0);
+  }
+
+  /** One part of a file: bytes taken, 0 at its end, or a negative errno. */
+  trySendFile(kernel: SpliceKernel, file: number, position: number, length: number): number {
+    return this.sent(kernel.sendfile(this.sysfd, file, position, length), 0);
   }
 
   private sent(n: number, length: number): number {
