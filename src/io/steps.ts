@@ -42,7 +42,7 @@ const DEFAULT_LIMIT = 1 << 20;
 export const MORE: unique symbol = Symbol("more");
 
 /** Tries to complete an operation from the bytes read ahead; `ended` when no more will come. */
-export type Step<T> = (ended: boolean) => T | typeof MORE;
+export type Step<T> = (ended: boolean, ahead: Ahead) => T | typeof MORE;
 
 export abstract class StepReader {
   /** Where the bytes come from. */
@@ -66,7 +66,8 @@ export abstract class StepReader {
     this.ahead = new Ahead(this.chunks === undefined ? size : 0);
   }
 
-  protected perform<T>(
+  /** @internal Runs an operation: at once, or when enough has arrived. For codecs as well. */
+  perform<T>(
     what: string,
     signal: AbortSignal | undefined,
     consumes: boolean,
@@ -75,7 +76,7 @@ export abstract class StepReader {
     if (signal?.aborted === true) return Promise.reject(new CanceledError(what, signal.reason));
     if (!this.turns.taken) {
       try {
-        const done = step(false);
+        const done = step(false, this.ahead);
         if (done !== MORE) return runtime().sched.completeLight(done);
       } catch (error) {
         return Promise.reject(error);
@@ -90,9 +91,9 @@ export abstract class StepReader {
     step: Step<T>,
   ): Promise<T> {
     for (;;) {
-      const done = step(false);
+      const done = step(false, this.ahead);
       if (done !== MORE) return done;
-      if (!(await this.fill(signal, consumes))) return step(true) as T;
+      if (!(await this.fill(signal, consumes))) return step(true, this.ahead) as T;
     }
   }
 
