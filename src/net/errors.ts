@@ -15,7 +15,7 @@ import {
   errorText,
 } from "../syscall/errno.ts";
 
-/** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait". */
+/** What was being done; "keepalive" is a connection's way back into its pool. */
 export type NetOp =
   | "dial"
   | "listen"
@@ -25,7 +25,8 @@ export type NetOp =
   | "wait"
   | "close"
   | "connect"
-  | "set";
+  | "set"
+  | "keepalive";
 
 export interface NetErrorInit {
   op: NetOp;
