@@ -20,13 +20,36 @@ export { withDeadline, withTimeout } from "./context/deadline.ts";
 export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
+export {
+  BufReader,
+  type BufReaderOptions,
+  type LimitOptions,
+  type UntilOptions,
+} from "./io/bufreader.ts";
+export {
+  type Closer,
+  IOError,
+  type IOErrorCode,
+  type OpOptions,
+  type Reader,
+  readAll,
+  readFull,
+  type Writer,
+} from "./io/io.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
-export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
+export type { Conn, Timeouts } from "./net/conn.ts";
+export {
+  type ConnectOptions,
+  connect,
+  type KeepaliveOptions,
+  type PooledConn,
+} from "./net/cosocket.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
+export { closeIdle, type PoolStats, poolStats } from "./net/pool.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";

@@ -10,11 +10,17 @@
  *  - Bytes that were read ahead stand in `reader`, and everything that reads goes through it from the
  *    moment it exists. A connection with bytes there is not given back.
  */
-import { BufReader, type LimitOptions, type PiecesOptions, type UntilOptions } from "../io/bufreader.ts";
+import {
+  BufReader,
+  type LimitOptions,
+  type PiecesOptions,
+  type UntilOptions,
+} from "../io/bufreader.ts";
+import { type ChunkReader, readChunk } from "../io/io.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { CANCELED, CLOSED, EAGAIN } from "../syscall/errno.ts";
 import { type Addr, networkOf, type StreamNetwork } from "./addr.ts";
-import type { Conn, OpOptions, Timeouts } from "./conn.ts";
+import { type Conn, type OpOptions, type Timeouts, timeoutOf } from "./conn.ts";
 import type { DialOptions } from "./dial.ts";
 import { errorOf, NetError, type NetOp } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
@@ -36,11 +42,32 @@ export interface KeepaliveOptions {
 
 /** Chunks that iteration gives from what was read ahead. */
 const CHUNK_SIZE = 65_536;
-const OPTIONS: ConnectOptions = {};
 
 /** How a lease ended. */
 const GIVEN_BACK = "given back";
 const CLOSED_BY_USER = "closed";
+
+/** What a lease's reader reads from: dead with the lease, whoever still holds the reader. */
+class Source implements ChunkReader {
+  private readonly lease: PooledConn;
+
+  constructor(lease: PooledConn) {
+    this.lease = lease;
+  }
+
+  async read(p: Uint8Array, options?: OpOptions): Promise<number | null> {
+    return await this.lease.below().read(p, options);
+  }
+
+  [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
+    return this.lease.below()[readChunk](options);
+  }
+}
+
+async function chunkOf(reader: BufReader): Promise<IteratorResult<Uint8Array, undefined>> {
+  const value = await reader.readAtMost(CHUNK_SIZE);
+  return value === null ? { done: true, value: undefined } : { done: false, value };
+}
 
 class Chunks implements AsyncIterator<Uint8Array, undefined> {
   private readonly conn: PooledConn;
@@ -77,7 +104,7 @@ class Chunks implements AsyncIterator<Uint8Array, undefined> {
  *   conn.setKeepalive();
  * }
  */
-export class PooledConn implements Conn {
+export class PooledConn implements Conn, ChunkReader {
   private link: Link | undefined;
   private readonly conn: SocketConn;
   private readonly idleTimeout: number | null | undefined;
@@ -146,12 +173,12 @@ export class PooledConn implements Conn {
    * before the delimiter may be of any length. A loop that is left, or ends with a timeout, loses
    * nothing: the next read goes on behind the last piece.
    */
-  async *piecesUntil(
+  piecesUntil(
     delimiter: string | Uint8Array,
     options?: PiecesOptions,
   ): AsyncGenerator<Uint8Array, undefined> {
-    if (this.link === undefined) throw this.gone("read");
-    yield* this.ahead().piecesUntil(delimiter, options);
+    this.check("read");
+    return this.ahead().piecesUntil(delimiter, options);
   }
 
   waitReadable(options?: OpOptions): Promise<void> {
@@ -164,16 +191,28 @@ export class PooledConn implements Conn {
     return new Chunks(this);
   }
 
+  /** @internal What a BufReader of the user's takes. */
+  [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
+    if (this.link === undefined) return this.refuse("read");
+    const { reader } = this;
+    if (reader !== undefined) return reader.readAtMost(CHUNK_SIZE, options);
+    return this.conn[readChunk](options);
+  }
+
+  /** @internal The connection itself, as long as it is leased. */
+  below(): SocketConn {
+    this.check("read");
+    return this.conn;
+  }
+
   /** @internal The step of an iteration. */
-  async nextChunk(): Promise<IteratorResult<Uint8Array, undefined>> {
-    if (this.link === undefined) throw this.gone("read");
-    if (this.reader === undefined) return await this.conn.fd.next();
-    const value = await this.reader.readAtMost(CHUNK_SIZE);
-    return value === null ? { done: true, value: undefined } : { done: false, value };
+  nextChunk(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if (this.link === undefined) return this.refuse("read");
+    return this.reader === undefined ? this.conn.fd.next() : chunkOf(this.reader);
   }
 
   private ahead(): BufReader {
-    this.reader ??= new BufReader(this.conn);
+    this.reader ??= new BufReader(new Source(this));
     return this.reader;
   }
 
@@ -366,7 +405,7 @@ export class PooledConn implements Conn {
  * await using conn = await connect("@coronet-example-connect", { poolSize: 4, backlog: 100 });
  * console.log(await conn.readLine()); // +PONG
  */
-export function connect(address: string, options = OPTIONS): Promise<PooledConn> {
+export function connect(address: string, options: ConnectOptions = {}): Promise<PooledConn> {
   try {
     const network = options.network ?? networkOf(address);
     const { signal, idleTimeout } = options;
@@ -374,6 +413,7 @@ export function connect(address: string, options = OPTIONS): Promise<PooledConn>
       throw errorOf(CANCELED, { op: "dial", network, address, cause: signal.reason });
     }
     checkNetwork(network, "connect");
+    if (idleTimeout !== undefined) timeoutOf(idleTimeout, "idle");
     const pool = poolOf(options.pool ?? address, network);
     pool.configure(options);
     const link = pool.takeIdle();

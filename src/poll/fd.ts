@@ -69,7 +69,7 @@ import {
   WRITE_LOCK,
 } from "./fd_mutex.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
-import { ChunkOp, ReadOp, WaitReadableOp, type Watch } from "./read.ts";
+import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp, type Watch } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
 
 /** Details that an error carries beside its number. */
@@ -162,6 +162,23 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     const promise = parked<IteratorResult<Uint8Array, undefined>>();
     this.wait(new ChunkOp(this, resolver()));
+    return promise;
+  }
+
+  /** As next, for one chunk, null at EOF; a signal may cancel it. */
+  readChunk(signal: AbortSignal | undefined): Promise<Uint8Array | null> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("read", refused, signal);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("read", DEADLINE, signal);
+      const chunk = this.tryChunk();
+      const { sched } = this.device.runtime;
+      if (typeof chunk !== "number") return sched.complete(chunk, chunk.length);
+      if (chunk === 0) return sched.complete(null, 0);
+      if (chunk !== -EAGAIN) return this.refuse("read", -chunk, signal);
+    }
+    const promise = parked<Uint8Array | null>();
+    this.wait(new ReadChunkOp(this, resolver(), signal));
     return promise;
   }
 
