@@ -7,9 +7,10 @@
  *
  * Invariants
  *  - `link` is there exactly while the lease lasts. Every method looks at it first.
- *  - Bytes that were read ahead stand in `reader`, and everything that reads goes through it from the
- *    moment it exists. A connection with bytes there is not given back.
+ *  - Bytes that were read ahead stand in `reader`: as long as it has some, or somebody waits in it,
+ *    everything that reads goes through it. A connection with bytes there is not given back.
  */
+import { isUint8Array } from "node:util/types";
 import {
   BufReader,
   type LimitOptions,
@@ -128,8 +129,10 @@ export class PooledConn implements Conn, ChunkReader {
 
   read(p: Uint8Array, options?: OpOptions): Promise<number | null> {
     if (this.link === undefined) return this.refuse("read");
-    const { reader } = this;
-    return reader === undefined ? this.conn.read(p, options) : reader.read(p, options);
+    const reader = this.aheadOfConn();
+    return reader === undefined || !isUint8Array(p)
+      ? this.conn.read(p, options)
+      : reader.read(p, options);
   }
 
   /**
@@ -194,9 +197,10 @@ export class PooledConn implements Conn, ChunkReader {
   /** @internal What a BufReader of the user's takes. */
   [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
     if (this.link === undefined) return this.refuse("read");
-    const { reader } = this;
-    if (reader !== undefined) return reader.readAtMost(CHUNK_SIZE, options);
-    return this.conn[readChunk](options);
+    const reader = this.aheadOfConn();
+    return reader === undefined
+      ? this.conn[readChunk](options)
+      : reader.readAtMost(CHUNK_SIZE, options);
   }
 
   /** @internal The connection itself, as long as it is leased. */
@@ -208,7 +212,14 @@ export class PooledConn implements Conn, ChunkReader {
   /** @internal The step of an iteration. */
   nextChunk(): Promise<IteratorResult<Uint8Array, undefined>> {
     if (this.link === undefined) return this.refuse("read");
-    return this.reader === undefined ? this.conn.fd.next() : chunkOf(this.reader);
+    const reader = this.aheadOfConn();
+    return reader === undefined ? this.conn.fd.next() : chunkOf(reader);
+  }
+
+  /** The reader, if it comes before the connection: it has bytes, or somebody who waits for some. */
+  private aheadOfConn(): BufReader | undefined {
+    const { reader } = this;
+    return reader === undefined || (reader.buffered === 0 && !reader.isBusy) ? undefined : reader;
   }
 
   private ahead(): BufReader {
