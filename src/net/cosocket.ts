@@ -260,7 +260,8 @@ export class PooledConn implements Conn, ChunkReader {
       void this.close();
       return false;
     }
-    link.pool.takeBack(link, options?.idleTimeout ?? this.idleTimeout);
+    const { idleTimeout = this.idleTimeout } = options ?? {};
+    link.pool.takeBack(link, idleTimeout);
     this.finish(GIVEN_BACK);
     return true;
   }
