@@ -53,6 +53,7 @@ export { closeIdle, type PoolStats, poolStats } from "./net/pool.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
+export { type ConnDuplex, type DuplexOptions, toDuplex } from "./net/to_duplex.ts";
 export { UnixConn } from "./net/unix.ts";
 export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";

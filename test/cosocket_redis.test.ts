@@ -71,7 +71,8 @@ test(
       let answers = 0;
       for (let i = 0; i < GOROUTINES; i++) {
         wg.go(async () => {
-          answers += await worker(redis.address, options, i * KEYS);
+          const got = await worker(redis.address, options, i * KEYS);
+          answers += got;
         });
       }
       await wg.wait();
