@@ -26,6 +26,25 @@ export {
   type LimitOptions,
   type UntilOptions,
 } from "./io/bufreader.ts";
+export { BufWriter, type BufWriterOptions } from "./io/bufwriter.ts";
+export {
+  discard,
+  type LimitedReader,
+  limitReader,
+  multiReader,
+  multiWriter,
+  teeReader,
+} from "./io/combine.ts";
+export { type CopyOptions, copy } from "./io/copy.ts";
+export {
+  type Codec,
+  type DelimiterOptions,
+  delimited,
+  FramingError,
+  type LengthPrefixOptions,
+  lengthPrefixed,
+  type MessageStream,
+} from "./io/framing.ts";
 export {
   type Closer,
   IOError,
@@ -36,6 +55,8 @@ export {
   readFull,
   type Writer,
 } from "./io/io.ts";
+export { Scanner, type ScannerOptions, type SplitFunction } from "./io/scanner.ts";
+export type { FileSource } from "./io/transfer.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, Timeouts } from "./net/conn.ts";
 export {

@@ -26,8 +26,10 @@ import {
   readChunk,
   readSome,
   unexpectedEOF,
+  type Writer,
   withPartial,
 } from "./io.ts";
+import { move, type Transfer, type WriterTo, writeTo, writtenBefore } from "./transfer.ts";
 import { Turns } from "./turns.ts";
 
 /** Options of a BufReader. */
@@ -93,7 +95,7 @@ type Step<T> = (ended: boolean) => T | typeof MORE;
  * console.log(String(Buffer.from((await reader.readUntil("--boundary--"))!))); // value
  * console.log(await reader.readLine()); // null
  */
-export class BufReader implements Reader {
+export class BufReader implements WriterTo {
   /** Where the bytes come from. */
   readonly source: Reader;
   private readonly size: number;
@@ -550,6 +552,27 @@ export class BufReader implements Reader {
         ? readSome(this.source, p, options)
         : Promise.resolve(this.ahead.moveTo(p)),
     );
+  }
+
+  /** @internal For copy: what was read ahead, then whatever the source can do. */
+  [writeTo](dst: Writer, transfer: Transfer): Promise<void> {
+    const { ahead } = this;
+    return this.inTurn("copy", transfer.signal, async () => {
+      while (ahead.length > 0 && transfer.left > 0) {
+        const bytes = ahead.view(Math.min(ahead.length, transfer.left));
+        let written = bytes.length;
+        try {
+          await dst.write(bytes, transfer.options);
+        } catch (error) {
+          written = writtenBefore(error);
+          throw error;
+        } finally {
+          ahead.drop(written);
+          transfer.moved(written);
+        }
+      }
+      await move(dst, this.source, transfer);
+    });
   }
 
   private async readLarge(n: number, options: OpOptions | undefined): Promise<Uint8Array | null> {

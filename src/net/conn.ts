@@ -56,6 +56,14 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   /** Waits until a read would not wait. Holds no buffer. */
   waitReadable(options?: OpOptions): Promise<void>;
   /**
+   * Puts bytes back in front of what has not been read yet: the next reads get them first, then what
+   * the kernel has, then the end or an error. For handing a connection on after a buffered reader
+   * has taken more than was its own. The bytes are copied; what was put back last is read first; on
+   * "unixpacket" each put-back is one packet. Wakes a read that waits. After closeRead nothing can
+   * be put back, and closeRead discards what was. Throws ERR_CLOSED after close.
+   */
+  unread(bytes: Uint8Array): void;
+  /**
    * Iterates over what arrives, in chunks of at most 64 KiB that belong to the receiver, until the
    * end of the stream. No buffer is held while it waits. Leaving the loop closes nothing.
    */
@@ -170,6 +178,14 @@ export abstract class BaseConn implements Conn, ChunkReader, Owner {
 
   waitReadable(options?: OpOptions): Promise<void> {
     return this.fd.waitReadable(options?.signal);
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (!isUint8Array(bytes)) {
+      throw new TypeError(`unread: expected a Uint8Array, got ${describe(bytes)}`);
+    }
+    this.checkOpen("unread");
+    this.fd.unread(bytes);
   }
 
   // The fd itself is the iterator: an idle loop holds no object of its own.

@@ -184,6 +184,13 @@ export class PooledConn implements Conn, ChunkReader {
     return this.ahead().piecesUntil(delimiter, options);
   }
 
+  unread(bytes: Uint8Array): void {
+    this.check("unread");
+    const reader = this.aheadOfConn();
+    if (reader === undefined) this.conn.unread(bytes);
+    else reader.unread(bytes);
+  }
+
   waitReadable(options?: OpOptions): Promise<void> {
     if (this.link === undefined) return this.refuse("wait");
     const ahead = this.reader?.buffered ?? 0;
@@ -270,7 +277,7 @@ export class PooledConn implements Conn, ChunkReader {
     const { reader } = this;
     if (this.halfClosed) return "one of its directions was closed";
     if (!this.conn.fd.isIdle || reader?.isBusy === true) return "an operation is under way on it";
-    const ahead = reader?.buffered ?? 0;
+    const ahead = (reader?.buffered ?? 0) + this.conn.fd.unreadLength;
     return ahead > 0 ? `${ahead} bytes of what arrived are unread` : "";
   }
 

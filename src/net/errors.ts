@@ -15,7 +15,7 @@ import {
   errorText,
 } from "../syscall/errno.ts";
 
-/** What was being done; "keepalive" is a connection's way back into its pool. */
+/** What was being done: "read", "dial", …; "keepalive" is a connection's way back into its pool. */
 export type NetOp =
   | "dial"
   | "listen"
@@ -26,6 +26,7 @@ export type NetOp =
   | "close"
   | "connect"
   | "set"
+  | "unread"
   | "keepalive";
 
 export interface NetErrorInit {

@@ -49,6 +49,7 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
+import type { SpliceKernel } from "../syscall/kernel.ts";
 import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
@@ -64,10 +65,12 @@ import {
   READ_LOCK,
   READ_SHUT,
   REFS_MASK,
+  UNREAD,
   UNREF,
   WATCHED,
   WRITE_LOCK,
 } from "./fd_mutex.ts";
+import { Leftover } from "./leftover.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
 import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp, type Watch } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
@@ -105,6 +108,7 @@ const FATAL = new Set([
 class Rare {
   deadlines: Deadlines | undefined = undefined;
   queues: Queues | undefined = undefined;
+  leftover: Leftover | undefined = undefined;
 }
 
 export class FD implements AsyncIterator<Uint8Array, undefined> {
@@ -113,7 +117,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   owner: Owner;
   private readonly pd: PollDesc;
   private state: number;
-  /** What few fds need: deadlines, and operations that queue. */
+  /** What few fds need: deadlines, operations that queue, bytes that were put back. */
   private rare: Rare | undefined = undefined;
 
   /** Takes an open, non-blocking fd over; `packets` when it keeps message boundaries. */
@@ -198,7 +202,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One read: bytes, 0 at EOF, or a negative errno. */
   tryRead(buffer: Uint8Array): number {
     const { pd, state } = this;
-    if ((state & READ_SHUT) !== 0) return 0;
+    if ((state & (READ_SHUT | UNREAD)) !== 0) return this.readLeftover(buffer);
     if (pd.rg !== READY) return -EAGAIN;
     const { kernel } = this.device;
     const length = Math.min(buffer.length, MOST_AT_ONCE);
@@ -211,9 +215,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** One read into memory that is nobody's yet: a chunk, 0 at EOF, or a negative errno. */
   tryChunk(): Uint8Array | number {
-    const { state } = this;
-    if ((state & (BULK | PACKETS)) !== 0) return this.tryBulk();
-    if ((state & READ_SHUT) !== 0) return 0;
+    if ((this.state & (BULK | PACKETS | READ_SHUT | UNREAD)) !== 0) return this.tryBulk();
     if (this.pd.rg !== READY) return -EAGAIN;
     const n = this.received(this.device.kernel.recvScratch(this.sysfd), SCRATCH_SIZE);
     if (n <= 0) return n;
@@ -222,6 +224,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private tryBulk(): Uint8Array | number {
+    const { state } = this;
+    if ((state & READ_SHUT) !== 0) return 0;
+    if ((state & (UNREAD | PACKETS)) === UNREAD) return this.leftoverChunk();
     const buffer = newBulk();
     const n = this.tryRead(buffer);
     if (n <= 0) return n;
@@ -236,7 +241,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** True when a read would not wait. */
   tryReadable(): boolean {
-    if ((this.state & READ_SHUT) !== 0) return true;
+    if ((this.state & (READ_SHUT | UNREAD)) !== 0) return true;
     if (this.pd.rg !== READY) return false;
     const n = this.device.kernel.peek(this.sysfd);
     if (n === -EAGAIN) {
@@ -246,6 +251,51 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     // The kernel tells an error once: it is kept for the read that follows.
     if (n < 0) this.keepFailure(-n);
     return true;
+  }
+
+  // ---- bytes that were put back
+
+  /** Puts bytes in front of what the kernel has; a reader that waits gets them. */
+  unread(bytes: Uint8Array): void {
+    if ((this.state & READ_SHUT) !== 0 || bytes.length === 0) return;
+    this.rare ??= new Rare();
+    this.rare.leftover ??= new Leftover();
+    this.rare.leftover.push(bytes);
+    this.state |= UNREAD;
+    this.wakeReader();
+  }
+
+  /** Takes out what was put back and not read again, in the order of reading. */
+  takeUnread(): Uint8Array[] {
+    this.state &= ~UNREAD;
+    return this.rare?.leftover?.takeAll() ?? [];
+  }
+
+  /** Bytes that were put back and not read again. */
+  get unreadLength(): number {
+    return this.rare?.leftover?.length ?? 0;
+  }
+
+  private readLeftover(buffer: Uint8Array): number {
+    if ((this.state & READ_SHUT) !== 0) return 0;
+    const leftover = this.rare?.leftover as Leftover;
+    const n = (this.state & PACKETS) === 0 ? leftover.shift(buffer) : leftover.shiftPacket(buffer);
+    if (leftover.length === 0) this.state &= ~UNREAD;
+    return n;
+  }
+
+  private leftoverChunk(): Uint8Array {
+    const leftover = this.rare?.leftover as Leftover;
+    const chunk = leftover.shiftChunk(CHUNK_SIZE);
+    if (leftover.length === 0) this.state &= ~UNREAD;
+    return chunk;
+  }
+
+  private wakeReader(): void {
+    const op = this.pd.rg;
+    if (op === null || op === READY) return;
+    this.pd.rg = READY;
+    op.ready();
   }
 
   private received(n: number, length: number): number {
@@ -334,6 +384,25 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
   }
 
+  // ---- bytes that do not come into this process (splice.ts)
+
+  /** One splice into a pipe: bytes, 0 at EOF, or a negative errno. Bytes put back are passed over. */
+  trySpliceInto(kernel: SpliceKernel, pipe: number, length: number): number {
+    if ((this.state & READ_SHUT) !== 0) return 0;
+    if (this.pd.rg !== READY) return -EAGAIN;
+    return this.received(kernel.splice(this.sysfd, pipe, length), 0);
+  }
+
+  /** One splice out of a pipe: bytes taken, or a negative errno. */
+  trySpliceFrom(kernel: SpliceKernel, pipe: number, length: number): number {
+    return this.sent(kernel.splice(pipe, this.sysfd, length), 0);
+  }
+
+  /** One part of a file: bytes taken, 0 at its end, or a negative errno. */
+  trySendFile(kernel: SpliceKernel, file: number, position: number, length: number): number {
+    return this.sent(kernel.sendfile(this.sysfd, file, position, length), 0);
+  }
+
   private sent(n: number, length: number): number {
     if (n < length) {
       // Full, or broken. Whatever made the socket writable before now no longer counts.
@@ -370,12 +439,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   closeRead(): Promise<void> {
     if ((this.state & CLOSING) !== 0) return this.refuse("close", CLOSED, undefined);
     this.state |= READ_SHUT;
+    this.takeUnread();
     this.device.kernel.shutdown(this.sysfd, SHUT_RD);
-    const op = this.pd.rg;
-    if (op !== null && op !== READY) {
-      this.pd.rg = READY;
-      op.ready();
-    }
+    this.wakeReader();
     return Promise.resolve();
   }
 

@@ -14,6 +14,7 @@ export const EBADF = numbers.EBADF;
 export const EAGAIN = numbers.EAGAIN;
 export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;
+export const ENOSYS = numbers.ENOSYS;
 export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const EPIPE = numbers.EPIPE;
