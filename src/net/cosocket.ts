@@ -187,7 +187,8 @@ export class PooledConn implements Conn, ChunkReader {
   unread(bytes: Uint8Array): void {
     this.check("unread");
     const reader = this.aheadOfConn();
-    if (reader === undefined) this.conn.unread(bytes);
+    // What a reader that waits has read ahead is its own, and comes first.
+    if (reader === undefined || reader.isBusy) this.conn.unread(bytes);
     else reader.unread(bytes);
   }
 
