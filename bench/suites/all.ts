@@ -2,9 +2,10 @@
 import type { Suite } from "../suite.ts";
 import { chan, parked } from "./chan.ts";
 import { churn } from "./churn.ts";
+import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { sync } from "./sync.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked];
+export const suites: readonly Suite[] = [echo, churn, idle, fairness, client, sync, chan, parked];
