@@ -4,7 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Conn, connect, go, IOError, listen, type PooledConn } from "../src/index.ts";
+import {
+  type Conn,
+  connect,
+  go,
+  IOError,
+  listen,
+  type PooledConn,
+  type Reader,
+} from "../src/index.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { failure, nextChunk, pattern, seeded, turn } from "../testing/support.ts";
 
@@ -84,32 +92,41 @@ test("until a delimiter in pieces, however packets cut it", (t) =>
         }
       });
       const got: Uint8Array[] = [];
-      for await (const piece of conn.piecesUntil(delimiter, { size: 512 })) {
-        assert.ok(piece.length >= 1 && piece.length <= 512);
-        got.push(piece);
+      const reader = conn.until(delimiter);
+      const p = new Uint8Array(512);
+      for (let n = await reader.read(p); n !== null; n = await reader.read(p)) {
+        got.push(p.slice(0, n));
       }
       assert.ok(Buffer.concat(got).equals(clean));
       assert.equal(await conn.readLine(), "next");
     }
   }));
 
-test("a loop over pieces that is left, or times out, loses nothing", (t) =>
+/** Everything that a reader gives, as text; what had come before it failed goes to `seen`. */
+async function drain(reader: Reader, seen: string[]): Promise<void> {
+  const p = new Uint8Array(3);
+  for (let n = await reader.read(p); n !== null; n = await reader.read(p)) {
+    seen.push(String(text(p.subarray(0, n))));
+  }
+}
+
+test("reading pieces may stop, or time out within the delimiter, and loses nothing", (t) =>
   withPair(t, async (conn, peer) => {
     await peer.write("abc--");
-    for await (const piece of conn.piecesUntil("--end")) {
-      assert.equal(text(piece), "a");
-      break;
-    }
+    const reader = conn.until("--end");
+    const p = new Uint8Array(1);
+    assert.equal(await reader.read(p), 1);
+    assert.equal(text(p), "a");
     conn.setTimeouts({ read: 5 });
     const seen: string[] = [];
-    const loop = async (): Promise<void> => {
-      for await (const piece of conn.piecesUntil("--end")) seen.push(String(text(piece)));
-    };
-    await failure(loop(), "ERR_DEADLINE");
+    await failure(drain(reader, seen), "ERR_DEADLINE");
     conn.setTimeouts({ read: null });
-    await peer.write("-d--end!");
-    await loop();
+    await peer.write("-d--e");
+    const rest = drain(reader, seen);
+    await peer.write("nd!");
+    await rest;
     assert.equal(seen.join(""), "bc---d");
+    assert.equal(await reader.read(p), null, "it stays at its end");
     assert.equal(text(await conn.readFull(1)), "!");
   }));
 
@@ -129,10 +146,7 @@ test("a stream that ends inside pieces hands out what is left of them", (t) =>
     await peer.write("abc--en");
     await peer.closeWrite();
     const seen: string[] = [];
-    const loop = async (): Promise<void> => {
-      for await (const piece of conn.piecesUntil("--end")) seen.push(String(text(piece)));
-    };
-    const error = await loop().catch((reason: unknown) => reason);
+    const error = await drain(conn.until("--end"), seen).catch((reason: unknown) => reason);
     assert.ok(error instanceof IOError);
     assert.equal(seen.join("") + text(error.partial as Uint8Array), "abc--en");
   }));
@@ -182,8 +196,7 @@ test("a size that is none is an error and takes nothing", (t) =>
     await assert.rejects(conn.readAtMost(-1), RangeError);
     await assert.rejects(conn.readFull(1.5), RangeError);
     await assert.rejects(conn.readUntil(""), RangeError);
-    await assert.rejects(conn.piecesUntil("").next(), RangeError);
-    await assert.rejects(conn.piecesUntil("x", { size: 0 }).next(), RangeError);
+    assert.throws(() => conn.until(""), RangeError);
     await assert.rejects(conn.readLine({ limit: -1 }), RangeError);
     assert.equal(text(await conn.readFull(1)), "x");
     assert.equal((await conn.readAtMost(0))?.length, 0);

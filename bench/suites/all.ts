@@ -6,6 +6,17 @@ import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
+import { proxy } from "./proxy.ts";
 import { sync } from "./sync.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, client, sync, chan, parked];
+export const suites: readonly Suite[] = [
+  echo,
+  churn,
+  idle,
+  fairness,
+  proxy,
+  client,
+  sync,
+  chan,
+  parked,
+];

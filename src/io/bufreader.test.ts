@@ -134,6 +134,39 @@ for (const [over, make] of inputs) {
   });
 }
 
+test("what stands before a delimiter can be read in pieces", async () => {
+  for (const size of [1, 2, 5, 100]) {
+    for (const trickle of [true, false]) {
+      const content = "aaabaaba-aab!--aab".replaceAll("!", "x".repeat(300));
+      const pieces = trickle ? [...content] : [content];
+      const reader = new BufReader(new Pieces(...pieces, "rest"));
+      const parts: string[] = [];
+      for (let i = 0; i < 4; i++) {
+        const part = reader.until("aab");
+        const p = new Uint8Array(size);
+        let got = "";
+        for (let n = await part.read(p); n !== null; n = await part.read(p)) {
+          assert.ok(n > 0);
+          got += text(p.subarray(0, n));
+        }
+        assert.equal(await part.read(p), null);
+        parts.push(got);
+      }
+      assert.deepEqual(parts, ["a", "", "a-", `${"x".repeat(300)}--`]);
+      const last = reader.until("aab");
+      assert.equal(await last.read(new Uint8Array(0)), 0);
+      const p = new Uint8Array(100);
+      let got = "";
+      const ended = (async () => {
+        for (;;) got += text(p.subarray(0, (await last.read(p)) as number));
+      })();
+      const error = await ioError(ended, "ERR_UNEXPECTED_EOF");
+      assert.equal(got + text(error.partial ?? null), "rest");
+      assert.throws(() => reader.until(""), RangeError);
+    }
+  }
+});
+
 test("the limit of the reader is that of its lines and delimiters", async () => {
   const reader = new BufReader(new Pieces("x".repeat(100)), { limit: 50 });
   await ioError(reader.readLine(), "ERR_LIMIT");

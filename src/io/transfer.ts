@@ -123,17 +123,17 @@ async function writePiece(
     await dst.write(piece, transfer.options);
     transfer.moved(piece.length);
   } catch (error) {
-    const written = writtenBefore(error);
+    const written = writtenBefore(error, piece.length);
     transfer.moved(written);
     putBack(src, piece.slice(written), error);
     throw error;
   }
 }
 
-/** How much a write that failed had written, as far as it says so. */
-export function writtenBefore(error: unknown): number {
+/** How much of a piece a write that failed had written, as far as it says so. */
+export function writtenBefore(error: unknown, length: number): number {
   const { bytesWritten } = (error ?? {}) as { bytesWritten?: unknown };
-  return typeof bytesWritten === "number" ? bytesWritten : 0;
+  return typeof bytesWritten === "number" ? Math.min(bytesWritten, length) : 0;
 }
 
 function putBack(src: Reader, bytes: Uint8Array, error: unknown): void {

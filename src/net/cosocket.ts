@@ -11,13 +11,8 @@
  *    everything that reads goes through it. A connection with bytes there is not given back.
  */
 import { isUint8Array } from "node:util/types";
-import {
-  BufReader,
-  type LimitOptions,
-  type PiecesOptions,
-  type UntilOptions,
-} from "../io/bufreader.ts";
-import { type ChunkReader, readChunk } from "../io/io.ts";
+import { BufReader, type LimitOptions, type UntilOptions } from "../io/bufreader.ts";
+import { type ChunkReader, type Reader, readChunk } from "../io/io.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { CANCELED, CLOSED, EAGAIN } from "../syscall/errno.ts";
 import { type Addr, networkOf, type StreamNetwork } from "./addr.ts";
@@ -172,16 +167,13 @@ export class PooledConn implements Conn, ChunkReader {
   }
 
   /**
-   * The same in pieces, as they arrive, each of at most `size` bytes (64 KiB by default). What stands
-   * before the delimiter may be of any length. A loop that is left, or ends with a timeout, loses
-   * nothing: the next read goes on behind the last piece.
+   * A reader of what stands before the next delimiter, for what is too long to be held at once: it
+   * reads in pieces, ends at the delimiter, and takes that out. A read that fails loses nothing: after
+   * a timeout the next one goes on.
    */
-  piecesUntil(
-    delimiter: string | Uint8Array,
-    options?: PiecesOptions,
-  ): AsyncGenerator<Uint8Array, undefined> {
+  until(delimiter: string | Uint8Array): Reader {
     this.check("read");
-    return this.ahead().piecesUntil(delimiter, options);
+    return this.ahead().until(delimiter);
   }
 
   unread(bytes: Uint8Array): void {
@@ -437,16 +429,13 @@ export function connect(address: string, options: ConnectOptions = {}): Promise<
     const pool = poolOf(options.pool ?? address, network);
     pool.configure(options);
     const link = pool.takeIdle();
-    if (link === undefined) return lease(pool.open(address, options), idleTimeout);
-    return runtime().sched.completeLight(new PooledConn(link, idleTimeout));
+    if (link === undefined) return pool.open({ address, options, lease });
+    return runtime().sched.completeLight(lease(link, options));
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-async function lease(
-  opening: Promise<Link>,
-  idleTimeout: number | null | undefined,
-): Promise<PooledConn> {
-  return new PooledConn(await opening, idleTimeout);
+function lease(link: Link, { idleTimeout }: PoolOptions): PooledConn {
+  return new PooledConn(link, idleTimeout);
 }

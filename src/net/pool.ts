@@ -21,6 +21,7 @@
  */
 import { List, ListEntry } from "../internal/list.ts";
 import { Watch } from "../poll/read.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { Timer } from "../runtime/timers.ts";
@@ -121,22 +122,26 @@ class Alarm extends Timer {
   }
 }
 
-/** Waits for a connection, or for the place of one (undefined). */
-class PlaceWaiter extends SyncWaiter<Link | undefined> {
-  private readonly alarm: Alarm | undefined;
-  private readonly pool: Pool;
-  private readonly address: string;
+/** What a caller of connect() wants. */
+export interface Wish<T> {
+  address: string;
+  options: DialOptions & PoolOptions;
+  /** Makes of a connection what the caller gets. */
+  lease(link: Link, options: PoolOptions): T;
+}
 
-  constructor(
-    pool: Pool,
-    address: string,
-    resolve: Resolve<Link | undefined>,
-    signal: AbortSignal | undefined,
-    until: number,
-  ) {
-    super(pool, resolve, signal);
+/** Waits for a connection, or for the place of one and dials then. */
+class PlaceWaiter<T> extends SyncWaiter<T> {
+  private readonly pool: Pool;
+  private readonly wish: Wish<T>;
+  private readonly until: number;
+  private readonly alarm: Alarm | undefined;
+
+  constructor(pool: Pool, wish: Wish<T>, until: number, resolve: Resolve<T>) {
+    super(pool, resolve, wish.options.signal);
     this.pool = pool;
-    this.address = address;
+    this.wish = wish;
+    this.until = until;
     if (until === Infinity) return;
     // As any timer of a goroutine it keeps the process alive; without one, only others could wake it.
     this.alarm = new Alarm(() => this.giveUp(DEADLINE, undefined));
@@ -148,9 +153,19 @@ class PlaceWaiter extends SyncWaiter<Link | undefined> {
     return "pool connect";
   }
 
-  override wake(value: Link | undefined): void {
+  /** Out of the queue: there is a connection for it. */
+  give(link: Link): void {
     this.disarm();
-    super.wake(value);
+    this.wake(this.wish.lease(link, this.wish.options));
+  }
+
+  /** Out of the queue: there is a place for it, which is counted already. */
+  admit(): void {
+    this.disarm();
+    this.unlink();
+    if (observer.resumed !== null) observer.resumed(this);
+    // At once, whatever the turn's budget: a promise that nobody has yet must not reject.
+    this.resolve(this.pool.dial(this.wish, this.until));
   }
 
   override onAbort(): void {
@@ -160,8 +175,9 @@ class PlaceWaiter extends SyncWaiter<Link | undefined> {
   private giveUp(number: number, cause: unknown): void {
     this.list?.remove(this);
     this.disarm();
-    const { pool, address } = this;
-    this.fail(() => errorOf(number, { op: "dial", network: pool.network, address, cause }));
+    const { network } = this.pool;
+    const { address } = this.wish;
+    this.fail(() => errorOf(number, { op: "dial", network, address, cause }));
   }
 
   private disarm(): void {
@@ -180,7 +196,7 @@ export class Pool {
   private backlog: number | undefined = undefined;
   private live = 0;
   private readonly idle = new List<Link>();
-  private readonly waiters = new List<PlaceWaiter>();
+  private readonly waiters = new List<PlaceWaiter<unknown>>();
   private readonly alarm: Alarm;
   private hits = 0;
   private misses = 0;
@@ -242,48 +258,43 @@ export class Pool {
     }
   }
 
-  /** A connection although none is idle: a new one, or one for which the caller had to wait. */
-  async open(address: string, options: DialOptions): Promise<Link> {
-    const { clock } = this.runtime;
-    const until = clock.now() + timeoutOf(options.timeout ?? null, "connect");
-    if (this.backlog === undefined || this.live < this.size) this.live++;
-    else {
-      const link = await this.place(address, options.signal, this.backlog, until);
-      if (link !== undefined) return link;
+  /** A connection although none is idle: a new one, or one for which the caller has to wait. */
+  open<T>(wish: Wish<T>): Promise<T> {
+    const { address, options } = wish;
+    const until = this.runtime.clock.now() + timeoutOf(options.timeout ?? null, "connect");
+    const { backlog, size, waiters } = this;
+    if (backlog === undefined || this.live < size) {
+      this.live++;
+      return this.dial(wish, until);
     }
-    this.misses++;
-    try {
-      const left = until === Infinity ? null : until - clock.now();
-      if (left !== null && left <= 0) throw this.fail(DEADLINE, address);
-      const timeout = { ...options, timeout: left };
-      return new Link(await dialOn(this.runtime, this.network, address, timeout), this);
-    } catch (error) {
-      this.onGone();
-      throw error;
-    }
-  }
-
-  /** Waits in the queue for a connection, or for a place, which is then counted in `live` already. */
-  private place(
-    address: string,
-    signal: AbortSignal | undefined,
-    backlog: number,
-    until: number,
-  ): Promise<Link | undefined> {
-    if (this.waiters.length >= backlog) {
+    if (waiters.length >= backlog) {
       this.full++;
-      const { network, name, size } = this;
+      const { network, name } = this;
       const text = `the pool "${name}" has ${size} connections in use and ${backlog} callers waiting`;
       const hint = "give connections back sooner, or raise poolSize or backlog";
       throw new NetError({ op: "dial", network, address, code: "ERR_POOL_FULL", text, hint });
     }
-    const promise = parked<Link | undefined>();
-    this.waiters.push(new PlaceWaiter(this, address, resolver(), signal, until));
+    const promise = parked<T>();
+    waiters.push(new PlaceWaiter<T>(this, wish, until, resolver()) as PlaceWaiter<unknown>);
     return promise;
   }
 
-  private fail(number: number, address: string): NetError {
-    return errorOf(number, { op: "dial", network: this.network, address });
+  /** Dials for a place that is counted in `live` already; a dial that fails passes it on. */
+  async dial<T>({ address, options, lease }: Wish<T>, until: number): Promise<T> {
+    const { clock } = this.runtime;
+    this.misses++;
+    try {
+      const left = until === Infinity ? null : until - clock.now();
+      if (left !== null && left <= 0) {
+        throw errorOf(DEADLINE, { op: "dial", network: this.network, address });
+      }
+      const timeout = { ...options, timeout: left };
+      const conn = await dialOn(this.runtime, this.network, address, timeout);
+      return lease(new Link(conn, this), options);
+    } catch (error) {
+      this.onGone();
+      throw error;
+    }
   }
 
   /** Takes back a connection that has been found fit for it. */
@@ -292,7 +303,7 @@ export class Pool {
     link.conn.fd.forgetLimits();
     const waiter = this.waiters.shift();
     if (waiter !== undefined) {
-      waiter.wake(this.reuse(link));
+      waiter.give(this.reuse(link));
       return;
     }
     link.until = this.runtime.clock.now() + ms;
@@ -345,7 +356,7 @@ export class Pool {
   private admit(): void {
     while (this.waiters.length > 0 && (this.backlog === undefined || this.live < this.size)) {
       this.live++;
-      this.waiters.shift()?.wake(undefined);
+      this.waiters.shift()?.admit();
     }
   }
 
