@@ -86,7 +86,7 @@ class Chunks implements AsyncIterator<Uint8Array, undefined> {
  * given back.
  *
  * @example
- * import { connect, go, listen } from "coronet";
+ * import { closeIdle, connect, go, listen } from "coronet";
  * await using listener = await listen("tcp", "127.0.0.1:0");
  * go(async () => {
  *   const conn = await listener.accept();
@@ -99,6 +99,7 @@ class Chunks implements AsyncIterator<Uint8Array, undefined> {
  *   console.log(await conn.readLine(), conn.reusedTimes); // PING 0, PING 1, PING 2
  *   conn.setKeepalive();
  * }
+ * closeIdle(); // the server here is in the same program, and would wait for its client
  */
 export class PooledConn implements Conn, ChunkReader {
   private link: Link | undefined;
