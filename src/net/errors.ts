@@ -71,7 +71,10 @@ export class NetError extends Error {
   readonly source: string | undefined;
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
-  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED. */
+  /**
+   * An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED; of a pool ERR_POOL_FULL and
+   * ERR_NOT_REUSABLE.
+   */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
   readonly timeout: boolean;

@@ -31,7 +31,7 @@ function among(work, each) {
 
 /** Each of the two asks once with a connection of its own for that long. */
 export async function measureClient(one, many) {
-  const batch = GOROUTINES * PIPELINE * 16;
+  const batch = GOROUTINES * PIPELINE * 4;
   await measure({ request: among(one, 1), pipeline: among(many, PIPELINE) }, batch);
   process.exit(0);
 }

@@ -21,7 +21,7 @@ const (
 	connections = 16
 	pipelined   = 20
 	request     = "PING 0123456789\r\n"
-	batch       = goroutines * pipelined * 16
+	batch       = goroutines * pipelined * 4
 )
 
 type connection struct {
