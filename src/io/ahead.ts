@@ -106,6 +106,11 @@ export class Ahead {
     return text;
   }
 
+  /** Passes over n bytes; something else is to be taken or dropped after it. */
+  skip(n: number): void {
+    this.start += n;
+  }
+
   drop(n: number): void {
     this.start += n;
     if (this.start !== this.end) return;

@@ -19,6 +19,7 @@ import {
   withPartial,
 } from "./io.ts";
 import { NumberReader } from "./numbers.ts";
+import { untilStep } from "./search.ts";
 import { type BufReaderOptions, MORE } from "./steps.ts";
 import { move, type Transfer, type WriterTo, writeTo, writtenBefore } from "./transfer.ts";
 
@@ -253,26 +254,11 @@ export class BufReader extends NumberReader implements WriterTo {
     delimiter: string | Uint8Array,
     options: UntilOptions = {},
   ): Promise<Uint8Array | null> {
-    const { ahead } = this;
     const { limit = this.limit, inclusive = false, signal } = options;
     const needle = typeof delimiter === "string" ? Buffer.from(delimiter) : bufferOf(delimiter);
-    const { length } = needle;
-    let searched = 0;
-    return this.perform("readUntil", signal, true, (ended) => {
-      checkLimit(limit, "readUntil");
-      if (length === 0) throw new RangeError("readUntil: expected a delimiter that is not empty");
-      const at = ahead.indexOf(length === 1 ? (needle[0] as number) : needle, searched);
-      if (at > limit) throw tooLong("readUntil", "what stands before the delimiter", limit);
-      if (at !== -1) {
-        const taken = ahead.take(inclusive ? at + length : at);
-        if (!inclusive) ahead.drop(length);
-        return taken;
-      }
-      // The end of what is here may be the beginning of a delimiter.
-      searched = Math.max(0, ahead.length - length + 1);
-      if (searched > limit) throw tooLong("readUntil", "what stands before the delimiter", limit);
-      return ended ? this.endInside("readUntil") : MORE;
-    });
+    const onTooLong = (): Error => tooLong("readUntil", "what stands before the delimiter", limit);
+    const step = untilStep("readUntil", needle, { inclusive, limit, tooLong: onTooLong });
+    return this.perform("readUntil", signal, true, step);
   }
 
   /**

@@ -108,8 +108,10 @@ test("leaving the loop loses nothing; calls queue; a signal ends the wait with w
   }));
 
 // When a line is searched from its beginning with every byte, this is not done within the time limit.
-test("a line that trickles in a byte at a time costs linear time", async () => {
-  const length = 1 << 18;
-  const scanner = new Scanner(inPieces("x".repeat(length), 1), { limit: length });
-  assert.equal(((await scanner.next()).value as string).length, length);
-});
+for (const split of ["lines", "words"] as const) {
+  test(`one of the ${split} that trickles in a byte at a time costs linear time`, async () => {
+    const length = 1 << 19;
+    const scanner = new Scanner(inPieces("x".repeat(length), 1), { split, limit: length });
+    assert.equal(((await scanner.next()).value as string).length, length);
+  });
+}

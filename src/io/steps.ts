@@ -42,7 +42,7 @@ const DEFAULT_LIMIT = 1 << 20;
 export const MORE: unique symbol = Symbol("more");
 
 /** Tries to complete an operation from the bytes read ahead; `ended` when no more will come. */
-export type Step<T> = (ended: boolean) => T | typeof MORE;
+export type Step<T> = (ended: boolean, ahead: Ahead) => T | typeof MORE;
 
 export abstract class StepReader {
   /** Where the bytes come from. */
@@ -66,7 +66,8 @@ export abstract class StepReader {
     this.ahead = new Ahead(this.chunks === undefined ? size : 0);
   }
 
-  protected perform<T>(
+  /** @internal Runs an operation: at once, or when enough has arrived. For codecs as well. */
+  perform<T>(
     what: string,
     signal: AbortSignal | undefined,
     consumes: boolean,
@@ -75,7 +76,7 @@ export abstract class StepReader {
     if (signal?.aborted === true) return Promise.reject(new CanceledError(what, signal.reason));
     if (!this.turns.taken) {
       try {
-        const done = step(false);
+        const done = step(false, this.ahead);
         if (done !== MORE) return runtime().sched.completeLight(done);
       } catch (error) {
         return Promise.reject(error);
@@ -95,7 +96,7 @@ export abstract class StepReader {
     if (waiting !== undefined) await waiting;
     try {
       for (let tried = waiting === undefined; ; tried = false) {
-        const done = tried ? MORE : step(false);
+        const done = tried ? MORE : step(false, this.ahead);
         if (done !== MORE) return done;
         let more: boolean;
         try {
@@ -103,7 +104,7 @@ export abstract class StepReader {
         } catch (error) {
           throw consumes ? withPartial(error, this.ahead.take(this.ahead.length)) : error;
         }
-        if (!more) return step(true) as T;
+        if (!more) return step(true, this.ahead) as T;
       }
     } finally {
       this.turns.leave();
