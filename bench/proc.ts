@@ -40,6 +40,24 @@ export async function settledMemory(pid: number, leastMs: number, mostMs: number
   }
 }
 
+/** Clock ticks per second in /proc (USER_HZ, which is 100 on every Linux; time(7)). */
+const TICKS = 100;
+
+/** CPU seconds that a process has used, with all of its threads. */
+export function cpuOfProcess(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // The name, in parentheses, may hold anything; utime and stime are the 14th and 15th field.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** CPU seconds that the machine has used on all cores: all but idle and waiting for disks. */
+export function cpuOfMachine(): number {
+  const line = /^cpu +(.*)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? "";
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.split(" ").map(Number);
+  return (user + nice + system + irq + softirq) / TICKS;
+}
+
 /** How many files a process may open here, at most. */
 export function openFilesAtMost(): number {
   try {

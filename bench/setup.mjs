@@ -145,7 +145,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "sync", "chan", "proxy"].map((name) => ({
+  return ["net", "gnet", "client", "sync", "chan", "proxy"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

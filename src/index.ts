@@ -60,6 +60,12 @@ export type { FileSource } from "./io/transfer.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export { adoptConn, adoptListener } from "./net/adopt.ts";
 export type { Conn, Timeouts } from "./net/conn.ts";
+export {
+  type ConnectOptions,
+  connect,
+  type KeepaliveOptions,
+  type PooledConn,
+} from "./net/cosocket.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { DNSResolver, type DNSResolverOptions } from "./net/dns_resolver.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
@@ -68,10 +74,12 @@ export { Listener } from "./net/listener.ts";
 export type { LookupOptions, MX, NameResolver, Resolver, SRV } from "./net/names.ts";
 export { receiveConn, receiveListener, sendConn, sendListener } from "./net/passing.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
+export { closeIdle, type PoolStats, poolStats } from "./net/pool.ts";
 export type { Control, RawSocket } from "./net/raw_socket.ts";
 export { systemResolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
+export { type ConnDuplex, type DuplexOptions, toDuplex } from "./net/to_duplex.ts";
 export { UnixConn } from "./net/unix.ts";
 export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";

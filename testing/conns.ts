@@ -4,6 +4,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type Conn,
+  connect as connectPooled,
   type DialOptions,
   dial,
   type Listener,
@@ -98,6 +99,31 @@ export function abstractPair(network: "unix" | "unixpacket" = "unix"): Promise<S
 
 export async function pipePair(): Promise<SocketPair> {
   const [a, b] = pipe();
+  const close = async (): Promise<void> => {
+    await a.close();
+    await b.close();
+  };
+  return { a, b, close, [Symbol.asyncDispose]: close };
+}
+
+/**
+ * A connection from a pool that had a user before, and its peer; with `readAhead` its new user has
+ * read from it, so that its bytes come through a buffer.
+ */
+export async function pooledPair(readAhead: boolean): Promise<SocketPair> {
+  await using listener = await listen("tcp4", "127.0.0.1:0");
+  const accepting = listener.accept();
+  const options = { network: "tcp4", poolSize: 1, backlog: 0 } as const;
+  const first = await connectPooled(String(listener.addr), options);
+  const b = await accepting;
+  first.setTimeouts({ read: 1 });
+  first.setDeadline(new Date(0));
+  first.unref().setKeepalive();
+  const a = await connectPooled(String(listener.addr), options);
+  if (readAhead) {
+    await b.write("\n");
+    await a.readLine();
+  }
   const close = async (): Promise<void> => {
     await a.close();
     await b.close();

@@ -2,10 +2,21 @@
 import type { Suite } from "../suite.ts";
 import { chan, parked } from "./chan.ts";
 import { churn } from "./churn.ts";
+import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
 import { sync } from "./sync.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, proxy, sync, chan, parked];
+export const suites: readonly Suite[] = [
+  echo,
+  churn,
+  idle,
+  fairness,
+  proxy,
+  client,
+  sync,
+  chan,
+  parked,
+];

@@ -18,13 +18,15 @@ test("entries leave in their order, or from wherever they stand", (t) => {
   const list = new List<Item>();
   const model: Item[] = [];
   for (let i = 0; i < 5000; i++) {
-    const action = random.below(5);
+    const action = random.below(6);
     if (action <= 1) {
       const item = new Item(i);
       list.push(item);
       model.push(item);
     } else if (action === 2) {
       assert.equal(list.shift(), model.shift());
+    } else if (action === 3) {
+      assert.equal(list.pop(), model.pop());
     } else if (model.length > 0) {
       const [item] = model.splice(random.below(model.length), 1) as [Item];
       assert.equal(list.remove(item), true);
@@ -35,6 +37,7 @@ test("entries leave in their order, or from wherever they stand", (t) => {
   }
   while (model.length > 0) assert.equal(list.shift()?.name, model.shift()?.name);
   assert.equal(list.shift(), undefined);
+  assert.equal(list.pop(), undefined);
 });
 
 test("an entry that left can be put into another list, and the former leaves it alone", () => {

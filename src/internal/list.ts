@@ -55,6 +55,13 @@ export class List<E extends ListEntry> {
     return oldest;
   }
 
+  /** Takes the newest entry out. */
+  pop(): E | undefined {
+    const { newest } = this;
+    if (newest !== undefined) this.remove(newest as E);
+    return newest as E | undefined;
+  }
+
   /** Takes an entry out, wherever it stands. False when it is not in this list. */
   remove(entry: E): boolean {
     if (entry.list !== (this as unknown)) return false;

@@ -15,6 +15,8 @@ const NONE = Buffer.alloc(0);
 
 /** Smallest memory for bytes that are gathered. */
 const LEAST = 256;
+/** V8 keeps the bytes of arrays up to here in its own heap; asking for their buffer moves them out. */
+const IN_HEAP = 64;
 
 export class Ahead {
   /** Memory that stays when the window is empty: what a plain source is read into. */
@@ -34,7 +36,7 @@ export class Ahead {
   /** Adds bytes whose memory may be kept. */
   append(chunk: Uint8Array): void {
     if (this.length === 0 && this.kept === 0) {
-      this.memory = bufferOf(chunk);
+      this.memory = chunk.length <= IN_HEAP ? copyOf(chunk) : bufferOf(chunk);
       this.start = 0;
       this.end = chunk.length;
       return;
@@ -151,6 +153,13 @@ export class Ahead {
     this.start = 0;
     this.end = length;
   }
+}
+
+/** A copy of a few bytes. */
+function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
 function plain(memory: Uint8Array, start: number, n: number): Uint8Array {

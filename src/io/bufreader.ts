@@ -71,6 +71,11 @@ export class BufReader extends NumberReader implements WriterTo {
     return this.ahead.length;
   }
 
+  /** True while a read waits: what arrives is its. */
+  get isBusy(): boolean {
+    return this.turns.taken;
+  }
+
   /**
    * Takes out the bytes that were read ahead: for handing the source over to someone else. Throws
    * (ERR_BUSY) while a read waits, because they are its.
@@ -259,14 +264,15 @@ export class BufReader extends NumberReader implements WriterTo {
   /**
    * A reader of what stands before the next delimiter, in pieces: it ends there, and the delimiter is
    * taken out. For what is too long to be held at once. A stream that ends without a delimiter is
-   * ERR_UNEXPECTED_EOF, with the last bytes as `partial`.
+   * ERR_UNEXPECTED_EOF, with the last bytes as `partial`. A source that fails takes nothing along: what
+   * may be the beginning of the delimiter stays, and after a timeout reading goes on.
    */
   until(delimiter: string | Uint8Array): Reader {
     const needle = typeof delimiter === "string" ? Buffer.from(delimiter) : bufferOf(delimiter);
     if (needle.length === 0) throw new RangeError("until: expected a delimiter that is not empty");
     let over = false;
     const read = (p: Uint8Array, options?: OpOptions): Promise<number | null> =>
-      this.perform("until", options?.signal, true, (ended) => {
+      this.perform("until", options?.signal, false, (ended) => {
         if (over || p.length === 0) return over ? null : 0;
         const n = this.before(needle, p.length, ended);
         if (n === MORE) return MORE;

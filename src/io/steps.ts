@@ -82,19 +82,49 @@ export abstract class StepReader {
         return Promise.reject(error);
       }
     }
-    return this.inTurn(what, signal, () => this.repeat(signal, consumes, step));
+    return this.attend(what, signal, consumes, step);
   }
 
-  private async repeat<T>(
+  /** The life of an operation that may have to wait: one async function, for it is on the hot path. */
+  private async attend<T>(
+    what: string,
     signal: AbortSignal | undefined,
     consumes: boolean,
     step: Step<T>,
   ): Promise<T> {
-    for (;;) {
-      const done = step(false, this.ahead);
-      if (done !== MORE) return done;
-      if (!(await this.fill(signal, consumes))) return step(true, this.ahead) as T;
+    const waiting = this.turns.enter(what, signal);
+    if (waiting !== undefined) await waiting;
+    try {
+      for (let tried = waiting === undefined; ; tried = false) {
+        const done = tried ? MORE : step(false, this.ahead);
+        if (done !== MORE) return done;
+        let more: boolean;
+        try {
+          more = this.adopt(await this.readMore(signal));
+        } catch (error) {
+          throw consumes ? withPartial(error, this.ahead.take(this.ahead.length)) : error;
+        }
+        if (!more) return step(true, this.ahead) as T;
+      }
+    } finally {
+      this.turns.leave();
     }
+  }
+
+  /** Reads from the source: memory of the source's, or bytes into our own; null at the end. */
+  private readMore(signal: AbortSignal | undefined): Promise<Uint8Array | number | null> {
+    const options = signal === undefined ? undefined : { signal };
+    const { chunks } = this;
+    if (chunks !== undefined) return chunks[readChunk](options);
+    return readSome(this.source, this.ahead.room(this.size), options);
+  }
+
+  /** Takes what was read into the window. False at the end of the stream. */
+  private adopt(read: Uint8Array | number | null): boolean {
+    if (read === null) return false;
+    if (typeof read === "number") this.ahead.added(read);
+    else this.ahead.append(read);
+    return true;
   }
 
   protected async inTurn<T>(
@@ -108,24 +138,6 @@ export abstract class StepReader {
       return await body();
     } finally {
       this.turns.leave();
-    }
-  }
-
-  /** Reads ahead once more. False at the end of the stream. */
-  private async fill(signal: AbortSignal | undefined, consumes: boolean): Promise<boolean> {
-    const { ahead, chunks } = this;
-    const options = signal === undefined ? undefined : { signal };
-    try {
-      if (chunks !== undefined) {
-        const chunk = await chunks[readChunk](options);
-        if (chunk !== null) ahead.append(chunk);
-        return chunk !== null;
-      }
-      const n = await readSome(this.source, ahead.room(this.size), options);
-      if (n !== null) ahead.added(n);
-      return n !== null;
-    } catch (error) {
-      throw consumes ? withPartial(error, ahead.take(ahead.length)) : error;
     }
   }
 

@@ -63,6 +63,11 @@ export class UnixAddr implements Addr {
 /** A malformed address. The dial or listen that it was given to reports it. */
 export class AddressError extends Error {}
 
+/** The network that an address belongs to by its form: no "host:port" has a "/" in it. */
+export function networkOf(address: string): "tcp" | "unix" {
+  return address.startsWith("@") || address.includes("/") ? "unix" : "tcp";
+}
+
 export interface HostPort {
   /** "" when absent: every interface for listen, this machine for dial. */
   host: string;

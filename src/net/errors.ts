@@ -15,7 +15,7 @@ import {
   errorText,
 } from "../syscall/errno.ts";
 
-/** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait", … */
+/** What was being done: "read", "dial", …; "keepalive" is a connection's way back into its pool. */
 export type NetOp =
   | "dial"
   | "listen"
@@ -30,7 +30,8 @@ export type NetOp =
   | "pass"
   | "receive"
   | "adopt"
-  | "lookup";
+  | "lookup"
+  | "keepalive";
 
 export interface NetErrorInit {
   op: NetOp;
@@ -74,7 +75,10 @@ export class NetError extends Error {
   readonly source: string | undefined;
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
-  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED. */
+  /**
+   * An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED; of a pool ERR_POOL_FULL and
+   * ERR_NOT_REUSABLE.
+   */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
   readonly timeout: boolean;

@@ -1,27 +1,51 @@
 /**
  * streams.ts: a conn's two directions as web streams, with backpressure both ways.
  *
- * The readable reads only when it is asked, into the reader's own buffer where it brings one; the
- * writable accepts a chunk when the one before it is in the kernel.
+ * The readable reads only when it is asked: into the reader's own buffer where it brings one, else a
+ * chunk of what is there, so that it holds no buffer while it waits. The writable accepts a chunk when
+ * the one before it is in the kernel. Neither closes the conn, except that aborting the writable does:
+ * there is no other way to tell the peer that the stream is not whole.
  */
 import type { Conn } from "./conn.ts";
 
-const DEFAULT_CHUNK = 16_384;
-
 export function readableOf(conn: Conn): ReadableStream<Uint8Array> {
+  const chunks = conn[Symbol.asyncIterator]();
   return new ReadableStream({
     type: "bytes",
-    autoAllocateChunkSize: DEFAULT_CHUNK,
-    async pull(controller) {
-      // With autoAllocateChunkSize there is always a request.
-      const request = controller.byobRequest as ReadableStreamBYOBRequest;
-      const view = request.view as ArrayBufferView;
-      const n = await conn.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-      if (n === null) controller.close();
-      request.respond(n ?? 0);
-    },
+    pull: (controller) =>
+      controller.byobRequest === null
+        ? pullChunk(chunks, controller)
+        : pullInto(conn, controller.byobRequest, controller),
     cancel: () => conn.closeRead(),
   });
+}
+
+async function pullChunk(
+  chunks: AsyncIterator<Uint8Array, undefined>,
+  controller: ReadableByteStreamController,
+): Promise<void> {
+  const { done, value } = await chunks.next();
+  if (done === true) {
+    controller.close();
+    // A reader may have brought a buffer in the meantime.
+    controller.byobRequest?.respond(0);
+  } else controller.enqueue(ownMemory(value));
+}
+
+async function pullInto(
+  conn: Conn,
+  request: ReadableStreamBYOBRequest,
+  controller: ReadableByteStreamController,
+): Promise<void> {
+  const view = request.view as ArrayBufferView;
+  const n = await conn.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+  if (n === null) controller.close();
+  request.respond(n ?? 0);
+}
+
+/** The stream takes a chunk's memory over: it must not be a part of some that others have too. */
+function ownMemory(chunk: Uint8Array): Uint8Array {
+  return chunk.length * 2 < chunk.buffer.byteLength ? chunk.slice() : chunk;
 }
 
 export function writableOf(conn: Conn): WritableStream<Uint8Array> {

@@ -98,6 +98,12 @@ export class Deadlines {
     this.arm(side);
   }
 
+  /** Takes every deadline and timeout away; a timer that is armed finds nothing due. */
+  clear(): void {
+    for (const state of this.sides) state.until = state.timeout = state.opUntil = NEVER;
+    this.idle = NEVER;
+  }
+
   /** Bytes have moved. */
   active(): void {
     if (this.idle !== NEVER) this.lastActive = this.now();

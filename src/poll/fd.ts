@@ -68,11 +68,12 @@ import {
   REFS_MASK,
   UNREAD,
   UNREF,
+  WATCHED,
   WRITE_LOCK,
 } from "./fd_mutex.ts";
 import { Leftover } from "./leftover.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
-import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
+import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp, type Watch } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
 
 /** Details that an error carries beside its number. */
@@ -600,6 +601,45 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.rare?.deadlines?.expired(side) ?? false;
   }
 
+  // ---- an fd that nobody uses for a while
+
+  /** True while no operation waits on either side, or stands in a queue for one. */
+  get isIdle(): boolean {
+    return (this.state & (READ_LOCK | WRITE_LOCK)) === 0;
+  }
+
+  /** What a read would find, asked of the kernel: 1 for data, 0 for EOF, or a negative errno. */
+  probe(): number {
+    const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;
+    if (failed !== 0) return -failed;
+    this.pd.rg = READY;
+    const n = this.device.kernel.peek(this.sysfd);
+    if (n === -EAGAIN) this.pd.rg = null;
+    else if (n < 0) this.keepFailure(-n);
+    return n;
+  }
+
+  /** Forgets the deadlines, the timeouts and the unref() of whoever used the fd. */
+  forgetLimits(): void {
+    this.rare?.deadlines?.clear();
+    this.setReferenced(true);
+  }
+
+  /**
+   * Puts a watch on an fd that is idle and has nothing to read. A watch is no goroutine's wait: it
+   * keeps no process alive and stands in no report.
+   */
+  beginWatch(watch: Watch): void {
+    this.state |= WATCHED;
+    this.submit(watch as never);
+  }
+
+  /** The fd is used again. */
+  endWatch(watch: Watch): void {
+    this.cancel(watch as never);
+    this.state &= ~WATCHED;
+  }
+
   // ---- the life of an operation that waits
 
   /** Runs an operation: tries it, parks it, or queues it behind the one that owns its side. */
@@ -677,8 +717,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       return;
     }
     this.state = (this.state | lock) + ONE_REF;
-    this.device.runtime.hold((this.state & UNREF) === 0);
     this.park(op);
+    if ((this.state & WATCHED) !== 0) return;
+    this.device.runtime.hold((this.state & UNREF) === 0);
     this.rare?.deadlines?.waiting(op.side);
     if (observer.parked !== null) observer.parked(op, op.kind, this.owner);
   }
@@ -718,7 +759,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (observer.resumed !== null) observer.resumed(op);
     const { side } = op;
     this.state &= ~sides[side];
-    this.device.runtime.release((this.state & UNREF) === 0);
+    if ((this.state & WATCHED) === 0) this.device.runtime.release((this.state & UNREF) === 0);
     if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }

@@ -12,8 +12,9 @@
  *   bit  6      BULK         the last chunk was large: read the next into a buffer of its own
  *   bit  7      UNREAD       bytes were put back: reads take them before they ask the kernel
  *   bits 8-15   FAILED       errno of a failure that the socket stays in (ECONNRESET, …), else 0
- *   bits 16-29  REFS         references: one of the open fd, one of each lock owner, one of each
+ *   bits 16-28  REFS         references: one of the open fd, one of each lock owner, one of each
  *                            borrower; the last one to go closes the fd
+ *   bit  29     WATCHED      nobody uses the fd: what owns its read side is a watch, no goroutine
  *
  * System calls are synchronous, so nothing can be inside one when close() runs; the count exists for
  * whoever holds the fd across an await: a parked operation until it was evicted, a lingering close.
@@ -32,7 +33,8 @@ export const UNREAD = 128;
 export const FAILED_SHIFT = 8;
 export const FAILED_MASK = 0xff << FAILED_SHIFT;
 export const ONE_REF = 1 << 16;
-export const REFS_MASK = 0x3fff << 16;
+export const REFS_MASK = 0x1fff << 16;
+export const WATCHED = 1 << 29;
 
 /** Canceled operations that a queue keeps before it looks for them. */
 const FEW = 16;

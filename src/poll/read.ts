@@ -1,4 +1,7 @@
-/** read.ts: the operations of the read side: read into a buffer, read a chunk, wait until readable. */
+/**
+ * read.ts: the operations of the read side: read into a buffer, read a chunk, wait until readable,
+ * watch an fd that nobody uses.
+ */
 import type { Resolve } from "../runtime/park.ts";
 import { EAGAIN } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
@@ -86,3 +89,35 @@ export class WaitReadableOp extends ReadSideOp<void> {
     return true;
   }
 }
+
+/** Stands by on an fd that nobody uses, and tells once when something arrives there. */
+export abstract class Watch extends Op<void> {
+  constructor(fd: FD) {
+    super(fd, ignore);
+  }
+
+  get side(): typeof READER {
+    return READER;
+  }
+
+  get kind(): OpName {
+    return "wait";
+  }
+
+  /** Data, the end of the stream or an error is there. The watch is over. Must not throw. */
+  abstract onArrival(): void;
+
+  attempt(): boolean {
+    if (!this.fd.tryReadable()) return false;
+    this.succeed(undefined);
+    this.onArrival();
+    return true;
+  }
+
+  /** The fd was closed, or taken into use again: nobody is there to be told. */
+  override fail(): void {
+    this.detach();
+  }
+}
+
+function ignore(): void {}
