@@ -464,7 +464,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   retry(op: Op<never>): void {
     if (this.parkedOn(op.side) !== op) return;
     this.unpark(op.side);
-    this.onReady(op);
+    // Not onReady: without progress a timeout does not start anew.
+    if (op.attempt()) this.finish(op);
+    else this.park(op);
   }
 
   /** From the poller: the operation that owned the side and was parked there goes on. */
@@ -531,7 +533,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.device.runtime.start() || this.device.poller.open(this.sysfd, this.pd);
   }
 
-  private park(op: Op<never>): void {
+  protected park(op: Op<never>): void {
     if (op.side === READER) parkRead(this.pd, op);
     else parkWrite(this.pd, op);
   }

@@ -467,6 +467,16 @@ export class DatagramFD extends FD {
     if (this.isWaiting(WRITER) || !op.attempt()) this.wait(op as never);
   }
 
+  /** The operation that owns the write side waits on. */
+  stayParked(op: SendSideOp): void {
+    this.park(op as never);
+  }
+
+  /** It has sent a part. */
+  writeAdvanced(): void {
+    if (this.isWaiting(WRITER)) this.rare?.deadlines?.waiting(WRITER);
+  }
+
   /** How an error names the receiver. */
   receiver(to: Sockaddr | undefined): ErrorDetails {
     return to === undefined ? {} : { address: String(this.peers.addrOf(to)) };
@@ -653,6 +663,19 @@ abstract class SendSideOp extends SignalOp<number> {
     return true;
   }
 
+  // A try that fails gives its memory back, which is an event of its own: to heed it would be a busy
+  // loop. On such a socket only the timer counts.
+  override ready(): void {
+    if (this.again !== undefined && this.again.index !== -1) this.fd.stayParked(this);
+    else super.ready();
+  }
+
+  /** A part was sent: timeout and pause begin anew. */
+  protected advanced(): void {
+    if (this.again !== undefined) this.again.pause = FIRST_PAUSE_MS;
+    this.fd.writeAdvanced();
+  }
+
   private tryAgainSoon(): void {
     const { timers, clock } = this.fd.device.runtime;
     this.again ??= new Retry(this);
@@ -745,8 +768,10 @@ class SendBatchOp extends SendSideOp {
   }
 
   protected send(): number {
+    const { sent } = this.out;
     const error = this.fd.trySendBatch(this.out);
     this.left = this.out.left;
+    if (this.out.sent > sent) this.advanced();
     return error === 0 ? this.out.length : error;
   }
 
