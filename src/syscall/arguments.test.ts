@@ -71,7 +71,7 @@ const shapes: Record<string, readonly Kind[]> = {
   recvmmsg: ["fd", "count"],
   sendto: ["fd", "buffer", "offset", "length", "count"],
   sendScratchTo: ["fd", "length", "count"],
-  sendmmsg: ["fd", "count"],
+  sendmmsg: ["fd", "count", "int"],
   ifNameToIndex: ["buffer"],
   epollCreate1: [],
   epollCtl: ["fd", "int", "fd", "int", "int", "int"],
@@ -497,7 +497,7 @@ describe("slots", () => {
   test("are as many as can be asked for", () => {
     for (const count of [-1, SLOTS + 1, 2 ** 31 - 1]) {
       assert.throws(() => kernel.recvmmsg(fds[0] as number, count), { name: "RangeError" });
-      assert.throws(() => kernel.sendmmsg(fds[0] as number, count), { name: "RangeError" });
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, count, 0), { name: "RangeError" });
     }
   });
 
@@ -511,7 +511,7 @@ describe("slots", () => {
     ] as const) {
       slots.put(0, new Uint8Array(1), unnamed);
       heads[at] = wrong;
-      assert.throws(() => kernel.sendmmsg(fds[0] as number, 1), { name: "RangeError" });
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, 1, 0), { name: "RangeError" });
     }
     const bytes = new Uint8Array(4);
     for (const length of [-1, 113]) {
@@ -527,7 +527,7 @@ describe("slots", () => {
     for (const [slot, size] of sizes.entries()) {
       slots.put(slot, new Uint8Array(size).fill(slot + 1), unnamed);
     }
-    assert.equal(kernel.sendmmsg(a, sizes.length), sizes.length);
+    assert.equal(kernel.sendmmsg(a, sizes.length, 0), sizes.length);
     slots.memory.fill(0);
     assert.equal(kernel.recvmmsg(b, SLOTS), sizes.length);
     for (const [slot, size] of sizes.entries()) {

@@ -251,7 +251,7 @@ class Fuzzer {
       setScratch: () => [new Uint8Array(new SharedArrayBuffer(this.size()))],
       setSlots: () => [this.newSlots()],
       recvmmsg: () => [fd, this.fewSlots()],
-      sendmmsg: () => [fd, this.fewSlots()],
+      sendmmsg: () => [fd, this.fewSlots(), random.below(2)],
       sendto: () => [fd, this.bytes(), random.below(8), random.below(20), this.addressed()],
       sendScratchTo: () => [fd, random.below(60), this.addressed()],
       ifNameToIndex: () => [random.chance(0.5) ? Buffer.from("lo") : this.bytes()],
