@@ -35,7 +35,9 @@
 #define MEMORY_SIZE (DATA_AT + SLOTS * DATA_STRIDE)
 
 /* udp(7): one message whose bytes the kernel cuts into datagrams of one size. */
+#ifndef SOL_UDP
 #define SOL_UDP 17
+#endif
 #define UDP_SEGMENT 103
 /* A datagram that fits into a packet of the usual network (1500 bytes with IPv6's headers). */
 #define SEGMENT_AT_MOST 1452
