@@ -124,9 +124,11 @@ function cItems() {
     churn: ["generators/churn.c", ...common],
     idle: ["generators/idle.c", ...common],
     proxy: ["generators/proxy.c", ...common],
+    udp: ["generators/udp.c", ...common],
     histogram_check: ["generators/histogram_check.c", ...common],
     c_epoll: ["servers/c_epoll.c", ...common],
     c_splice: ["servers/c_splice.c", ...common],
+    c_udp: ["servers/c_udp.c", ...common],
   };
   const flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"];
   return Object.entries(programs).map(([name, sources]) => ({
@@ -145,7 +147,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "client", "sync", "chan", "proxy"].map((name) => ({
+  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

@@ -57,7 +57,16 @@ export {
 } from "./io/io.ts";
 export { Scanner, type ScannerOptions, type SplitFunction } from "./io/scanner.ts";
 export type { FileSource } from "./io/transfer.ts";
-export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
+export {
+  type Addr,
+  type Network,
+  type PacketNetwork,
+  type StreamNetwork,
+  TCPAddr,
+  UDPAddr,
+  UnixAddr,
+  type UnixNetwork,
+} from "./net/addr.ts";
 export { adoptConn, adoptListener } from "./net/adopt.ts";
 export type { Conn, Timeouts } from "./net/conn.ts";
 export {
@@ -70,8 +79,10 @@ export { type DialOptions, dial } from "./net/dial.ts";
 export { DNSResolver, type DNSResolverOptions } from "./net/dns_resolver.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
+export { type ListenPacketOptions, listenPacket } from "./net/listen_packet.ts";
 export { Listener } from "./net/listener.ts";
 export type { LookupOptions, MX, NameResolver, Resolver, SRV } from "./net/names.ts";
+export { type Message, PacketConn } from "./net/packet_conn.ts";
 export { receiveConn, receiveListener, sendConn, sendListener } from "./net/passing.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
 export { closeIdle, type PoolStats, poolStats } from "./net/pool.ts";
@@ -80,7 +91,9 @@ export { systemResolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
 export { type ConnDuplex, type DuplexOptions, toDuplex } from "./net/to_duplex.ts";
+export { UDPConn } from "./net/udp.ts";
 export { UnixConn } from "./net/unix.ts";
+export type { Datagram, ReceivedFrom } from "./poll/packet.ts";
 export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";

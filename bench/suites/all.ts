@@ -8,12 +8,14 @@ import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
 import { sync } from "./sync.ts";
+import { udp } from "./udp.ts";
 
 export const suites: readonly Suite[] = [
   echo,
   churn,
   idle,
   fairness,
+  udp,
   proxy,
   client,
   sync,

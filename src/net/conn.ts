@@ -5,27 +5,15 @@
  * addresses, deadlines as dates.
  */
 import { isUint8Array } from "node:util/types";
-import { type ChunkReader, type OpOptions, readChunk } from "../io/io.ts";
-import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
-import { type OpName, READER, WRITER } from "../poll/op.ts";
-import { BUSY, CLOSED } from "../syscall/errno.ts";
+import { type ChunkReader, readChunk } from "../io/io.ts";
+import type { ErrorDetails, FD } from "../poll/fd.ts";
+import { BUSY } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
+import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
-export type { OpOptions };
-
-/** Inactivity timeouts in ms. A property left out is left as it is; null takes the timeout away. */
-export interface Timeouts {
-  /** For dials: kept for clients that dial again. */
-  connect?: number | null;
-  /** How long one read may wait. */
-  read?: number | null;
-  /** How long one write may wait without progress. */
-  write?: number | null;
-  /** How long an operation may wait while no byte moves in either direction. */
-  idle?: number | null;
-}
+export { type OpOptions, type Timeouts, timeoutOf, untilOf } from "./endpoint.ts";
 
 /**
  * A connection: a stream of bytes in both directions.
@@ -91,27 +79,6 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly writable: WritableStream<Uint8Array>;
 }
 
-function bytesOf(p: Uint8Array | string, method: string): Uint8Array {
-  if (isUint8Array(p)) return p;
-  // Three times as fast as a TextEncoder for the short texts of protocols.
-  if (typeof p === "string") return Buffer.from(p);
-  throw new TypeError(`${method}: expected a Uint8Array or a string, got ${describe(p)}`);
-}
-
-function describe(value: unknown): string {
-  if (value === null || typeof value !== "object") return String(value);
-  return value.constructor?.name ?? "an object";
-}
-
-/** Milliseconds of a timeout; Infinity for null. Throws for what is not a time. */
-export function timeoutOf(ms: number | null, name: string): number {
-  if (ms === null) return Infinity;
-  if (typeof ms !== "number" || !(ms > 0)) {
-    throw new RangeError(`${name} timeout: expected a positive number of ms or null, got ${ms}`);
-  }
-  return ms;
-}
-
 /** What few connections need: kept apart, so that an idle connection stays small. */
 interface Extra {
   local?: Addr;
@@ -120,15 +87,12 @@ interface Extra {
   lingerMs?: number;
 }
 
-export abstract class BaseConn implements Conn, ChunkReader, Owner {
-  /** @internal */
-  readonly fd: FD;
+export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
   protected extra: Extra | undefined;
 
   constructor(fd: FD) {
-    this.fd = fd;
+    super(fd);
     this.extra = undefined;
-    fd.owner = this;
   }
 
   protected more(): Extra {
@@ -136,7 +100,6 @@ export abstract class BaseConn implements Conn, ChunkReader, Owner {
     return this.extra;
   }
 
-  abstract get network(): string;
   abstract get localAddr(): Addr;
   abstract get remoteAddr(): Addr;
 
@@ -211,40 +174,6 @@ export abstract class BaseConn implements Conn, ChunkReader, Owner {
     return this.close();
   }
 
-  setDeadline(t: Date | null): void {
-    const until = this.untilOf(t);
-    this.fd.limits().setUntil(READER, until);
-    this.fd.limits().setUntil(WRITER, until);
-  }
-
-  setReadDeadline(t: Date | null): void {
-    this.fd.limits().setUntil(READER, this.untilOf(t));
-  }
-
-  setWriteDeadline(t: Date | null): void {
-    this.fd.limits().setUntil(WRITER, this.untilOf(t));
-  }
-
-  setTimeouts(timeouts: Timeouts): void {
-    this.checkOpen("set");
-    const { read, write, idle, connect } = timeouts;
-    if (connect !== undefined) timeoutOf(connect, "connect");
-    const limits = this.fd.limits();
-    if (read !== undefined) limits.setTimeout(READER, timeoutOf(read, "read"));
-    if (write !== undefined) limits.setTimeout(WRITER, timeoutOf(write, "write"));
-    if (idle !== undefined) limits.setIdle(timeoutOf(idle, "idle"));
-  }
-
-  ref(): this {
-    this.fd.setReferenced(true);
-    return this;
-  }
-
-  unref(): this {
-    this.fd.setReferenced(false);
-    return this;
-  }
-
   get readable(): ReadableStream<Uint8Array> {
     const extra = this.more();
     extra.readable ??= readableOf(this);
@@ -257,35 +186,11 @@ export abstract class BaseConn implements Conn, ChunkReader, Owner {
     return extra.writable;
   }
 
-  /** @internal The fd's errors are made here. */
-  error(op: OpName, number: number, details?: ErrorDetails): NetError {
-    return this.errorFor(op, number, details);
-  }
-
-  /** The clock's time of a date. Fails when the conn is closed or the date is none. */
-  protected untilOf(t: Date | null): number {
-    this.checkOpen("set");
-    return untilOf(this.fd, t);
-  }
-
-  protected checkOpen(op: NetOp): void {
-    if (this.fd.closing) throw this.errorFor(op, CLOSED);
-  }
-
   /** An error of an operation on this conn, with both addresses. */
-  protected errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
+  protected override errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
     const { network } = this;
     const source = String(this.localAddr);
     const address = String(this.remoteAddr);
     return errorOf(number, { op, network, source, address, ...details });
   }
-}
-
-/** A date as the runtime's clock counts; Infinity for null. */
-export function untilOf(fd: FD, t: Date | null): number {
-  if (t === null) return Infinity;
-  const at = t instanceof Date ? t.getTime() : Number.NaN;
-  if (Number.isNaN(at)) throw new TypeError("deadline: expected a valid Date or null");
-  const { clock } = fd.device.runtime;
-  return clock.now() + (at - clock.wall());
 }

@@ -25,10 +25,14 @@ import {
   type Addr,
   AddressError,
   addrOf,
+  belongs,
   inetSockaddr,
-  type StreamNetwork,
+  isPacket,
+  isUnix,
+  type Network,
   splitHostPort,
   UnixAddr,
+  type UnixNetwork,
   unixSockaddr,
 } from "./addr.ts";
 import { type OpOptions, timeoutOf } from "./conn.ts";
@@ -38,8 +42,9 @@ import { LocalAddress } from "./local.ts";
 import type { Resolver } from "./names.ts";
 import { type Control, callControl, networkOf } from "./raw_socket.ts";
 import { isNumeric, lookupHost, resolveError } from "./resolve.ts";
-import { type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
+import { AUTOBIND, type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
+import { UDPConn } from "./udp.ts";
 import { UnixConn } from "./unix.ts";
 
 export interface DialOptions extends OpOptions, TCPOptions {
@@ -61,6 +66,7 @@ export interface DialOptions extends OpOptions, TCPOptions {
   control?: Control;
 }
 
+const NETWORKS = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix", "unixpacket", "unixgram"];
 const FALLBACK_DELAY_MS = 300;
 /** A connection to itself is tried again so often. */
 const SELF_CONNECT_RETRIES = 2;
@@ -73,7 +79,7 @@ interface Target {
 }
 
 class Dial {
-  readonly network: StreamNetwork;
+  readonly network: Network;
   readonly address: string;
   readonly options: DialOptions;
   readonly runtime: Runtime;
@@ -82,7 +88,7 @@ class Dial {
   readonly fallbackDelay: number;
   readonly local: LocalAddress | undefined;
 
-  constructor(network: StreamNetwork, address: string, options: DialOptions, rt: Runtime) {
+  constructor(network: Network, address: string, options: DialOptions, rt: Runtime) {
     this.network = network;
     this.address = address;
     this.options = options;
@@ -122,9 +128,12 @@ class Dial {
     const fd = socketFD(this.runtime, sysfd, this.network);
     fd.owner = this.ownerOf(target);
     try {
-      if (target.family !== AF_UNIX) {
+      if (this.network.startsWith("tcp")) {
         applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number, target.addr));
       }
+      // Without a name of its own the peer could not answer.
+      if (this.network === "unixgram" && this.local === undefined)
+        this.check(kernel.bind(sysfd, AUTOBIND), target);
       this.setBuffers(sysfd, target);
       this.prepare(sysfd, target);
       if (until !== Infinity) fd.limits().setUntil(WRITER, until);
@@ -139,10 +148,8 @@ class Dial {
 
   private connOf(fd: FD, target: Target): SocketConn {
     const { network } = this;
-    const origin = { network, addr: undefined };
-    return network === "unix" || network === "unixpacket"
-      ? new UnixConn(fd, origin, target.addr)
-      : new TCPConn(fd, origin, target.addr);
+    const Kind = isUnix(network) ? UnixConn : isPacket(network) ? UDPConn : TCPConn;
+    return new Kind(fd, { network, addr: undefined }, target.addr);
   }
 
   private ownerOf({ addr }: Target): Owner {
@@ -167,9 +174,12 @@ class Dial {
       [SO_SNDBUF, writeBuffer],
     ] as const) {
       if (bytes === undefined) continue;
-      const n = setInt(this.runtime.kernel, sysfd, SOL_SOCKET, option, bytes);
-      if (n < 0) throw this.fail(-n, target.addr);
+      this.check(setInt(this.runtime.kernel, sysfd, SOL_SOCKET, option, bytes), target);
     }
+  }
+
+  private check(n: number, target: Target): void {
+    if (n < 0) throw this.fail(-n, target.addr);
   }
 
   /**
@@ -238,7 +248,7 @@ class Dial {
 
   private async everyTarget(): Promise<Target[]> {
     const { network, address } = this;
-    if (network === "unix" || network === "unixpacket") {
+    if (isUnix(network)) {
       const sockaddr = unixSockaddr(address);
       return [{ family: AF_UNIX, sockaddr, addr: new UnixAddr(network, address) }];
     }
@@ -255,10 +265,10 @@ class Dial {
   private async addresses(host: string): Promise<string[]> {
     const { network } = this;
     let ips: string[];
-    if (host === "") ips = network === "tcp6" ? ["::1"] : ["127.0.0.1"];
+    if (host === "") ips = network.endsWith("6") ? ["::1"] : ["127.0.0.1"];
     else if (isNumeric(host)) ips = [host];
     else ips = await this.lookup(host);
-    const wanted = ips.filter((ip) => network === "tcp" || isIPv4(ip) === (network === "tcp4"));
+    const wanted = ips.filter((ip) => belongs(ip, network));
     if (wanted.length === 0) throw this.fail(EADDRNOTAVAIL);
     return wanted;
   }
@@ -324,7 +334,7 @@ function isSelfConnected(conn: SocketConn): boolean {
 }
 
 /**
- * Connects to an address.
+ * Connects to an address. Over UDP and unixgram that sends nothing: it fixes the peer.
  *
  * A canceled or timed-out dial leaves no socket behind. Throws a NetError: ECONNREFUSED, ENOTFOUND
  * for a name that has no address, ERR_DEADLINE, ERR_CANCELED, …
@@ -341,17 +351,18 @@ export function dial(
   options?: DialOptions,
 ): Promise<TCPConn>;
 export function dial(
-  network: "unix" | "unixpacket",
+  network: "udp" | "udp4" | "udp6",
+  address: string,
+  options?: DialOptions,
+): Promise<UDPConn>;
+export function dial(
+  network: UnixNetwork,
   address: string,
   options?: DialOptions,
 ): Promise<UnixConn>;
-export function dial(
-  network: StreamNetwork,
-  address: string,
-  options?: DialOptions,
-): Promise<SocketConn>;
+export function dial(network: Network, address: string, options?: DialOptions): Promise<SocketConn>;
 export async function dial(
-  network: StreamNetwork,
+  network: Network,
   address: string,
   options?: DialOptions,
 ): Promise<SocketConn> {
@@ -361,11 +372,11 @@ export async function dial(
 /** As dial, on a given runtime. */
 export async function dialOn(
   rt: Runtime,
-  network: StreamNetwork,
+  network: Network,
   address: string,
   options: DialOptions = {},
 ): Promise<SocketConn> {
-  checkNetwork(network, "dial");
+  checkNetwork(network, "dial", NETWORKS);
   try {
     const attempt = new Dial(network, address, options, rt);
     if (options.signal?.aborted === true) {

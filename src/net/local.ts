@@ -20,6 +20,7 @@ import { setInt } from "./socket.ts";
 export class LocalAddress {
   readonly text: string;
   private readonly unix: boolean;
+  private readonly tcp: boolean;
   /** "" for any address of the socket's family. */
   private readonly ip: string = "";
   private readonly zone: string = "";
@@ -31,6 +32,7 @@ export class LocalAddress {
     }
     this.text = text;
     this.unix = network.startsWith("unix");
+    this.tcp = network.startsWith("tcp");
     if (this.unix) return;
     if (isIP(text) !== 0) {
       [this.ip, this.zone] = text.split("%") as [string, string];
@@ -59,7 +61,7 @@ export class LocalAddress {
     if (this.port === 0) {
       // The port is chosen when the peer is known: it may be one that leads to another peer, too.
       setInt(kernel, sysfd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-    } else {
+    } else if (this.tcp) {
       // An earlier connection from this port may still be in TIME_WAIT (tcp(7)).
       setInt(kernel, sysfd, SOL_SOCKET, SO_REUSEADDR, 1);
     }

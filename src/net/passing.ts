@@ -13,6 +13,7 @@ import { BUSY, CLOSED, EMSGSIZE, EPROTO } from "../syscall/errno.ts";
 import {
   type Addr,
   AddressError,
+  isPacket,
   type StreamNetwork,
   splitHostPort,
   TCPAddr,
@@ -131,7 +132,7 @@ function remoteOf(network: StreamNetwork, text: string): Addr {
  */
 export async function sendConn(channel: UnixConn, conn: Conn, options?: OpOptions): Promise<void> {
   const through = channelOf(channel, "sendConn");
-  if (!(conn instanceof SocketConn)) {
+  if (!(conn instanceof SocketConn) || isPacket(conn.network)) {
     throw new TypeError("sendConn: expected a connection over a socket (tcp, unix, unixpacket)");
   }
   const { fd } = conn;
@@ -142,7 +143,7 @@ export async function sendConn(channel: UnixConn, conn: Conn, options?: OpOption
   }
   try {
     const [readShut, failed] = fd.condition;
-    const { network } = conn;
+    const network = conn.network as StreamNetwork;
     const remote = String(conn.remoteAddr);
     const details: Details = { kind: "conn", network, remote, readShut, failed };
     await send(through, { fd, owner: conn }, details, options);

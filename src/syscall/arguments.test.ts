@@ -17,10 +17,11 @@ import { constants } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { AF_UNIX, SOCK_STREAM } from "./constants.ts";
+import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "./constants.ts";
 import { EAGAIN, EBADF, EINVAL } from "./errno.ts";
 import type { NativeKernel, PollHandle } from "./kernel.ts";
 import { nativeKernel } from "./native.ts";
+import { SLOT_SIZE, SLOTS, type Slots, Sockaddr, slotsFor } from "./slots.ts";
 
 const { EBUSY, EEXIST, ENOTSOCK } = constants.errno;
 
@@ -45,6 +46,8 @@ type Kind =
   | "counters"
   | "shared events"
   | "shared buffer"
+  | "slots"
+  | "count"
   | "callback"
   | "handle"
   | "fds"
@@ -75,6 +78,13 @@ const shapes: Record<string, readonly Kind[]> = {
   getsockopt: ["fd", "int", "int", "buffer"],
   shutdown: ["fd", "int"],
   unsent: ["fd"],
+  setSlots: ["slots"],
+  recvfrom: ["fd", "buffer", "offset", "length"],
+  recvmmsg: ["fd", "count"],
+  sendto: ["fd", "buffer", "offset", "length", "count"],
+  sendScratchTo: ["fd", "length", "count"],
+  sendmmsg: ["fd", "count", "int"],
+  ifNameToIndex: ["buffer"],
   epollCreate1: [],
   epollCtl: ["fd", "int", "fd", "int", "int", "int"],
   epollWait: ["fd", "events", "int"],
@@ -92,8 +102,17 @@ const shapes: Record<string, readonly Kind[]> = {
   sendfile: ["fd", "file fd", "position", "length"],
 };
 
-const NUMBERS: readonly Kind[] = ["fd", "own fd", "file fd", "int", "offset", "length", "first"];
-const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer"];
+const NUMBERS: readonly Kind[] = [
+  "fd",
+  "own fd",
+  "file fd",
+  "int",
+  "offset",
+  "length",
+  "count",
+  "first",
+];
+const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer", "slots"];
 const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events", "fds", "out"];
 
 const Float16 = (globalThis as { Float16Array?: new (n: number) => ArrayBufferView }).Float16Array;
@@ -141,6 +160,7 @@ let kernel: NativeKernel;
 let pair: Int32Array;
 let epfd: number;
 let fileFd: number;
+let slots: Slots;
 
 function valid(kind: Kind): unknown {
   switch (kind) {
@@ -168,6 +188,8 @@ function valid(kind: Kind): unknown {
       return new Int32Array(new SharedArrayBuffer(48));
     case "shared buffer":
       return new Uint8Array(new SharedArrayBuffer(65_536));
+    case "slots":
+      return slots.memory;
     case "callback":
       return () => {};
     case "fds":
@@ -207,6 +229,7 @@ function resize(view: Uint8Array, size: number): void {
 
 before(() => {
   kernel = nativeKernel();
+  slots = slotsFor(kernel);
   pair = new Int32Array(2);
   assert.equal(kernel.socketpair(AF_UNIX, SOCK_STREAM, pair), 0);
   epfd = kernel.epollCreate1();
@@ -605,6 +628,94 @@ describe("fds that change hands", () => {
     assert.equal(kernel.releaseFd(fd), 0);
     assert.equal(kernel.adoptFd(fd), fd);
     assert.equal(kernel.close(fd), 0);
+  });
+});
+
+describe("slots", () => {
+  let fds: Int32Array;
+  const unnamed = new Sockaddr(new Int32Array(0), 0);
+
+  before(() => {
+    fds = new Int32Array(2);
+    assert.equal(kernel.socketpair(AF_UNIX, SOCK_DGRAM, fds), 0);
+  });
+
+  after(() => {
+    for (const fd of fds) kernel.close(fd);
+  });
+
+  test("are shared memory of their exact size", () => {
+    const { byteLength } = slots.memory;
+    for (const size of [0, byteLength - 1, byteLength + 1]) {
+      const memory = new Uint8Array(new SharedArrayBuffer(size));
+      assert.throws(() => kernel.setSlots(memory), { name: "RangeError" });
+    }
+    const misplaced = new Uint8Array(new SharedArrayBuffer(byteLength + 1), 1);
+    assert.throws(() => kernel.setSlots(misplaced), { name: "RangeError" });
+    assert.throws(() => kernel.setSlots(new Uint8Array(byteLength)), { name: "TypeError" });
+  });
+
+  test("are as many as can be asked for", () => {
+    for (const count of [-1, SLOTS + 1, 2 ** 31 - 1]) {
+      assert.throws(() => kernel.recvmmsg(fds[0] as number, count), { name: "RangeError" });
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, count, 0), { name: "RangeError" });
+    }
+  });
+
+  test("are checked before they are sent: both lengths must lie within", () => {
+    const heads = new Int32Array(slots.memory.buffer);
+    for (const [at, wrong] of [
+      [0, -1],
+      [0, SLOT_SIZE + 1],
+      [1, -1],
+      [1, 113],
+    ] as const) {
+      slots.put(0, new Uint8Array(1), unnamed);
+      heads[at] = wrong;
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, 1, 0), { name: "RangeError" });
+    }
+    const bytes = new Uint8Array(4);
+    for (const length of [-1, 113]) {
+      assert.throws(() => kernel.sendto(1, bytes, 0, 4, length), { name: "RangeError" });
+      assert.throws(() => kernel.sendScratchTo(1, 4, length), { name: "RangeError" });
+    }
+    assert.throws(() => kernel.sendScratchTo(1, 65_537, 0), { name: "RangeError" });
+  });
+
+  test("carry datagrams of every size, several per call", () => {
+    const [a, b] = fds as unknown as [number, number];
+    const sizes = [0, 1, 63, 64, 65_536];
+    for (const [slot, size] of sizes.entries()) {
+      slots.put(slot, new Uint8Array(size).fill(slot + 1), unnamed);
+    }
+    assert.equal(kernel.sendmmsg(a, sizes.length, 0), sizes.length);
+    slots.memory.fill(0);
+    assert.equal(kernel.recvmmsg(b, SLOTS), sizes.length);
+    for (const [slot, size] of sizes.entries()) {
+      assert.equal(slots.size(slot), size);
+      const bytes = slots.memory.subarray(slots.at(slot), slots.at(slot) + size);
+      assert.ok(bytes.every((byte) => byte === slot + 1));
+      assert.equal(slots.name(slot).length, 0);
+    }
+    assert.equal(kernel.recvmmsg(b, SLOTS), -EAGAIN);
+  });
+
+  test("tell the whole size of a datagram that did not fit", () => {
+    const [a, b] = fds as unknown as [number, number];
+    const large = new Uint8Array(SLOT_SIZE + 100);
+    assert.equal(kernel.sendto(a, large, 0, large.length, 0), large.length);
+    assert.equal(kernel.recvmmsg(b, 1), 1);
+    assert.equal(slots.size(0), large.length);
+    assert.equal(kernel.sendto(a, large, 0, 100, 0), 100);
+    assert.equal(kernel.recvfrom(b, new Uint8Array(8), 0, 8), 100);
+  });
+
+  test("of an interface's name answer its number, or ENODEV", () => {
+    const { ENODEV } = constants.errno;
+    assert.ok(kernel.ifNameToIndex(Buffer.from("lo")) > 0);
+    for (const name of ["", "nonesuch0", "x".repeat(16), "x".repeat(1000)]) {
+      assert.equal(kernel.ifNameToIndex(Buffer.from(name)), -ENODEV);
+    }
   });
 });
 

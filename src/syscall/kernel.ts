@@ -40,6 +40,33 @@ export interface SocketKernel extends StreamKernel {
   getsockopt(fd: number, level: number, option: number, out: Uint8Array): number;
 }
 
+/** The calls for datagrams; bytes and addresses pass through the thread's slots (slots.ts). */
+export interface DatagramKernel {
+  /** Tells the addon once where this thread's slots are. */
+  setSlots(memory: Uint8Array): void;
+  /** The whole length of the datagram, even when the buffer was smaller; its sender is in slot 0. */
+  recvfrom(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** Takes what is there, at most `count` datagrams, into the slots from 0 on: how many. */
+  recvmmsg(fd: number, count: number): number;
+  /** To the address in slot 0. */
+  sendto(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    nameLength: number,
+  ): number;
+  /** As sendto, of the first `length` bytes of the thread's scratch buffer. */
+  sendScratchTo(fd: number, length: number, nameLength: number): number;
+  /**
+   * Sends the first `count` slots: how many went; the next call tells why one did not. With `runs` 1,
+   * those of one length to one receiver go through the kernel together, which it may refuse.
+   */
+  sendmmsg(fd: number, count: number, runs: number): number;
+  /** The number of the interface with that name. */
+  ifNameToIndex(name: Uint8Array): number;
+}
+
 export interface EpollKernel {
   epollCreate1(): number;
   epollCtl(
@@ -119,7 +146,12 @@ export interface PassingKernel {
   releaseFd(fd: number): number;
 }
 
-export interface NativeKernel extends Kernel, LoopKernel, PassingKernel, SpliceKernel {
+export interface NativeKernel
+  extends Kernel,
+    DatagramKernel,
+    LoopKernel,
+    PassingKernel,
+    SpliceKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;
