@@ -132,8 +132,9 @@ class Dial {
         applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number, target.addr));
       }
       // Without a name of its own the peer could not answer.
-      if (this.network === "unixgram" && this.local === undefined)
+      if (this.network === "unixgram" && this.local === undefined) {
         this.check(kernel.bind(sysfd, AUTOBIND), target);
+      }
       this.setBuffers(sysfd, target);
       this.prepare(sysfd, target);
       if (until !== Infinity) fd.limits().setUntil(WRITER, until);
