@@ -77,19 +77,20 @@ class Attempt {
     return new NetError({ op: "listen", network, address, code: "EINVAL", text: cause.message });
   }
 
-  open(place: Place): Listener {
+  async open(place: Place): Promise<Listener> {
     const { kernel } = this.runtime;
     const sysfd = kernel.socket(place.family, socketType(this.network), 0);
     if (sysfd < 0) throw this.fail(-sysfd);
     try {
-      return place.family === AF_UNIX ? this.openUnix(sysfd, place) : this.openTCP(sysfd, place);
+      if (place.family === AF_UNIX) return await this.openUnix(sysfd, place);
+      return await this.openTCP(sysfd, place);
     } catch (error) {
       kernel.close(sysfd);
       throw error;
     }
   }
 
-  private openTCP(sysfd: number, place: Place): Listener {
+  private async openTCP(sysfd: number, place: Place): Promise<Listener> {
     const { kernel } = this.runtime;
     const network = this.network as "tcp" | "tcp4" | "tcp6";
     // A port whose old connections are in TIME_WAIT can be listened on again at once (tcp(7)).
@@ -97,7 +98,7 @@ class Attempt {
     if (this.options.reusePort === true) this.set(sysfd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (place.family === AF_INET6) this.set(sysfd, IPPROTO_IPV6, IPV6_V6ONLY, place.dual ? 0 : 1);
     applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number));
-    this.listen(sysfd, place);
+    await this.listen(sysfd, place);
     const addr = addrOf(network, sockname(kernel, sysfd));
     const fd = socketFD(this.runtime, sysfd, network);
     const origin = { network, addr };
@@ -106,10 +107,10 @@ class Attempt {
     return new Listener<SocketConn>(fd, network, addr, adopt, undefined);
   }
 
-  private openUnix(sysfd: number, place: Place): Listener {
+  private async openUnix(sysfd: number, place: Place): Promise<Listener> {
     const { runtime: rt } = this;
     const network = this.network as "unix" | "unixpacket";
-    this.listen(sysfd, place);
+    await this.listen(sysfd, place);
     const addr = addrOf(network, sockname(rt.kernel, sysfd));
     const path = this.address.startsWith("@") ? undefined : new OwnedPath(this.address);
     const fd = socketFD(rt, sysfd, network);
@@ -119,7 +120,7 @@ class Attempt {
     return new Listener<SocketConn>(fd, network, addr, adopt, path);
   }
 
-  private listen(sysfd: number, place: Place): void {
+  private async listen(sysfd: number, place: Place): Promise<void> {
     const { kernel } = this.runtime;
     const { readBuffer, writeBuffer, backlog } = this.options;
     // Before listen: the window scale of accepted connections follows from it (tcp(7)).
@@ -127,7 +128,7 @@ class Attempt {
     if (writeBuffer !== undefined) this.set(sysfd, SOL_SOCKET, SO_SNDBUF, writeBuffer);
     const bound = kernel.bind(sysfd, place.sockaddr);
     if (bound < 0) throw this.fail(-bound);
-    const listening = kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);
+    const listening = await kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);
     if (listening < 0) throw this.fail(-listening);
   }
 
@@ -250,16 +251,16 @@ export async function listenOn(
   const attempt = new Attempt(network, address, options, rt);
   try {
     const [first, ...others] = await attempt.places();
-    return openFirst(attempt, first as Place, others);
+    return await openFirst(attempt, first as Place, others);
   } catch (error) {
     throw attempt.malformed(error);
   }
 }
 
 /** Opens a place, or the next when this machine lacks the family of the first. */
-function openFirst(attempt: Attempt, first: Place, others: Place[]): Listener {
+async function openFirst(attempt: Attempt, first: Place, others: Place[]): Promise<Listener> {
   try {
-    return attempt.open(first);
+    return await attempt.open(first);
   } catch (error) {
     const [next, ...rest] = others;
     const lacking = [EAFNOSUPPORT, EADDRNOTAVAIL, EINVAL].map((n) => attempt.fail(n).code);

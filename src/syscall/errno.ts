@@ -56,6 +56,8 @@ const own = new Map<number, [code: string, text: string]>([
 ]);
 
 const system = getSystemErrorMap();
+/** Meanings by name: where libuv has numbers of its own (Windows), those of node:os differ. */
+const meanings = new Map([...system.values()]);
 /** Names that libuv, and so the system's map, does not know (EINPROGRESS, …). */
 const others = new Map(Object.entries(numbers).map(([name, number]) => [number as number, name]));
 
@@ -67,5 +69,5 @@ export function errorName(number: number): string {
 
 /** What an error number means, in words. */
 export function errorText(number: number): string {
-  return (own.get(number) ?? system.get(-number))?.[1] ?? `error number ${number}`;
+  return own.get(number)?.[1] ?? meanings.get(errorName(number)) ?? `error number ${number}`;
 }
