@@ -23,6 +23,7 @@ export { cause, withoutCancel, withValue } from "./context/value.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
+export { type DuplexConn, fromDuplex } from "./net/duplex.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
