@@ -1,5 +1,5 @@
 /** conformance.test.ts: every kind of connection passes the suite of Conn. */
-import { onPortable } from "../../testing/backend.ts";
+import { lacksAbstractNames, onPortable } from "../../testing/backend.ts";
 import { connSuite } from "../../testing/conn_suite.ts";
 import {
   abstractPair,
@@ -29,7 +29,11 @@ connSuite("tcp4", { pair: tcpPair, ...tcp });
 connSuite("tcp6", { pair: tcp6Pair, unavailable: lacksIPv6(), ...tcp });
 connSuite("tcp, a dual-stack listener dialled by IPv4", { pair: dualStackPair, ...tcp });
 connSuite("unix, a path", { pair: unixPair, ...unix });
-connSuite("unix, an abstract name", { pair: abstractPair, ...unix });
+connSuite("unix, an abstract name", {
+  pair: abstractPair,
+  unavailable: lacksAbstractNames(),
+  ...unix,
+});
 connSuite("pipe", { pair: pipePair });
 connSuite("fromDuplex, streams in memory", { pair: memoryDuplexPair });
 connSuite("fromDuplex, sockets of node:net", { pair: nodeSocketPair });

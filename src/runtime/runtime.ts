@@ -107,6 +107,11 @@ export class Runtime implements Device<Kernel> {
     return this;
   }
 
+  /** True where it does without the native addon. */
+  get portable(): boolean {
+    return this.kernel instanceof PortableKernel;
+  }
+
   /** Goroutines parked on I/O or a deadline that keep the process alive. */
   get parked(): number {
     return this.counters[0] as number;
@@ -115,7 +120,7 @@ export class Runtime implements Device<Kernel> {
   get stats(): RuntimeStats {
     const { cache, sched, timers, poller } = this;
     return {
-      poller: this.kernel instanceof PortableKernel ? "portable" : "epoll",
+      poller: this.portable ? "portable" : "epoll",
       goroutines: goroutineStats(),
       open: cache.size,
       opened: cache.allocated,

@@ -7,7 +7,7 @@
  */
 import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import type { NativeKernel } from "./kernel.ts";
-import { nativeKernel } from "./native.ts";
+import { howToGetIt, nativeKernel } from "./native.ts";
 
 /** Passed on to the worker threads that are started from this one. */
 const SAID = "coronet: said that the native addon is missing";
@@ -31,6 +31,12 @@ export function chosenKernel(): NativeKernel | undefined {
     sayOnce(error as Error);
     return undefined;
   }
+}
+
+/** What to do for what only the addon can. */
+export function adviceWithoutAddon(): string {
+  const how = process.env.CORONET_POLLER === "portable" ? "Unset CORONET_POLLER." : howToGetIt();
+  return `the portable backend cannot do this, only the native addon. ${how}`;
 }
 
 function sayOnce(reason: Error): void {

@@ -11,6 +11,8 @@ const numbers = constants.errno;
 
 export const EINTR = numbers.EINTR;
 export const EBADF = numbers.EBADF;
+export const ENOENT = numbers.ENOENT;
+export const EACCES = numbers.EACCES;
 export const EAGAIN = numbers.EAGAIN;
 export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;
@@ -51,6 +53,8 @@ const own = new Map<number, [code: string, text: string]>([
   [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
   [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
   [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
+  // On Linux the number has two names; its manual pages use this one for sockets.
+  [EOPNOTSUPP, ["EOPNOTSUPP", "operation not supported"]],
   [ENONET, ["ENONET", "machine is not on the network"]],
   [EHOSTDOWN, ["EHOSTDOWN", "host is down"]],
 ]);

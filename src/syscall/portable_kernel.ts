@@ -19,7 +19,14 @@ import { EAGAIN, EBADF, EINVAL, ENOTCONN, EOPNOTSUPP } from "./errno.ts";
 import type { Kernel, Readiness } from "./kernel.ts";
 import { Interest, PortableEpoll } from "./portable_epoll.ts";
 import { PortableListener } from "./portable_listener.ts";
-import { localName, PortableSocket, peerName, SocketOptions, UNNAMED } from "./portable_socket.ts";
+import {
+  isOutOfReach,
+  localName,
+  PortableSocket,
+  peerName,
+  SocketOptions,
+  UNNAMED,
+} from "./portable_socket.ts";
 import { little, writeName } from "./sockaddr.ts";
 
 const FAMILIES = new Set([AF_UNIX, AF_INET, AF_INET6]);
@@ -50,6 +57,7 @@ export class PortableKernel extends DuplexKernel implements Kernel {
   bind(fd: number, sockaddr: Uint8Array): number {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
+    if (isOutOfReach(sockaddr)) return -EOPNOTSUPP;
     socket.local = sockaddr;
     return 0;
   }
@@ -81,6 +89,7 @@ export class PortableKernel extends DuplexKernel implements Kernel {
   connect(fd: number, sockaddr: Uint8Array): number {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
+    if (isOutOfReach(sockaddr)) return -EOPNOTSUPP;
     return socket.connect(sockaddr, (stream) => this.adoptAs(fd, stream));
   }
 

@@ -4,11 +4,13 @@
  * Node accepts whatever arrives. Until somebody asks for them, connections wait here, paused, where
  * natively they wait in the kernel's backlog.
  */
-import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { existsSync, linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { Ring } from "../internal/ring.ts";
 import { AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, SO_REUSEPORT, SOL_SOCKET } from "./constants.ts";
 import { errnoOf } from "./duplex_end.ts";
+import { EACCES, ENOENT } from "./errno.ts";
 import type { Readiness } from "./kernel.ts";
 import { inetName, type PortableSocket, socketAddress, whereOf } from "./portable_socket.ts";
 
@@ -46,7 +48,7 @@ export class PortableListener {
       exclusive: true,
     };
     return new Promise((resolve) => {
-      const failed = (error: Error): void => resolve(-errnoOf(error));
+      const failed = (error: Error): void => resolve(-bindError(errnoOf(error), sockaddr));
       server.once("error", failed);
       server.listen(options, () => {
         server.off("error", failed);
@@ -98,6 +100,13 @@ export class PortableListener {
       else socket.resetAndDestroy();
     }
   }
+}
+
+/** libuv says EACCES where a unix socket's folder does not exist, as on Windows. */
+function bindError(number: number, sockaddr: Uint8Array): number {
+  const where = whereOf(sockaddr);
+  const missing = number === EACCES && "path" in where && !existsSync(dirname(where.path));
+  return missing ? ENOENT : number;
 }
 
 function identityOf(path: string | undefined): string | undefined {

@@ -29,7 +29,10 @@ const FIRST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 50;
 /** Which Nodes take `reusePort`: 23.1 and later. */
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-const HAS_REUSE_PORT = major > 23 || (major === 23 && minor >= 1);
+export const HAS_REUSE_PORT = major > 23 || (major === 23 && minor >= 1);
+
+/** Node 20 pads an abstract name with zeros: to everybody else that is another name (unix(7)). */
+export const HAS_ABSTRACT_NAMES = major >= 22;
 
 /** The name of a unix socket that has none. */
 export const UNNAMED = encodeUnix(new Uint8Array()).subarray(0, 2);
@@ -54,6 +57,12 @@ export function whereOf(sockaddr: Uint8Array): Where {
 function formatIPv6(ip: Uint8Array): string {
   const text = formatIP(ip);
   return text.includes(":") ? text : `::ffff:${text}`;
+}
+
+/** True for an address that Node cannot express. */
+export function isOutOfReach(sockaddr: Uint8Array): boolean {
+  const address = socketAddress(sockaddr);
+  return address?.family === AF_UNIX && address.path[0] === 0 && !HAS_ABSTRACT_NAMES;
 }
 
 /** The sockaddr of what Node tells about an end; `scope` of a link-local one. */
