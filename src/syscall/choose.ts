@@ -12,22 +12,26 @@ import { howToGetIt, nativeKernel } from "./native.ts";
 /** Passed on to the worker threads that are started from this one. */
 const SAID = "coronet: said that the native addon is missing";
 
-const LOST = `Coronet runs on its portable backend, over node:net: the native addon was not loaded.
-Everything below needs the addon and is not there: most of its speed, connections that wait in the
-kernel until they are accepted, "unixpacket", kernel buffer sizes, passing of file descriptors.
-CORONET_POLLER=portable accepts this and silences this warning; CORONET_POLLER=epoll refuses it.`;
+const LOST = `Coronet runs on its portable backend, over node:net, because its native addon could not be loaded.
+Lost without the addon: most of the speed; connections that wait in the kernel until they are accepted;
+"unixpacket"; the sizes of kernel buffers; calls that need file descriptors.
+CORONET_POLLER=portable accepts this and says nothing; CORONET_POLLER=epoll refuses to start.`;
+
+function wanted(): string {
+  return process.env.CORONET_POLLER ?? "";
+}
 
 /** The addon's kernel; undefined when this thread does without. */
 export function chosenKernel(): NativeKernel | undefined {
-  const wanted = process.env.CORONET_POLLER ?? "";
-  if (wanted === "portable") return undefined;
-  if (wanted !== "" && wanted !== "epoll") {
-    throw new Error(`CORONET_POLLER is "${wanted}"; it may be "epoll" or "portable"`);
+  const choice = wanted();
+  if (choice === "portable") return undefined;
+  if (choice !== "" && choice !== "epoll") {
+    throw new Error(`CORONET_POLLER is "${choice}"; it may be "epoll" or "portable"`);
   }
   try {
     return nativeKernel();
   } catch (error) {
-    if (wanted === "epoll") throw error;
+    if (choice === "epoll") throw error;
     sayOnce(error as Error);
     return undefined;
   }
@@ -35,7 +39,7 @@ export function chosenKernel(): NativeKernel | undefined {
 
 /** What to do for what only the addon can. */
 export function adviceWithoutAddon(): string {
-  const how = process.env.CORONET_POLLER === "portable" ? "Unset CORONET_POLLER." : howToGetIt();
+  const how = wanted() === "portable" ? "Unset CORONET_POLLER." : howToGetIt();
   return `the portable backend cannot do this, only the native addon. ${how}`;
 }
 
