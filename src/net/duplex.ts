@@ -123,7 +123,7 @@ export function fromDuplex(duplex: Duplex): DuplexConn {
 
 function check(duplex: Partial<Duplex> | null | undefined): asserts duplex is Duplex {
   const is = (wrong: string): TypeError => new TypeError(`fromDuplex: the stream ${wrong}`);
-  if (typeof duplex?.pipe !== "function" || typeof duplex.write !== "function") {
+  if (typeof duplex?.resume !== "function" || typeof duplex.write !== "function") {
     throw is("is no duplex stream");
   }
   if (duplex.readableObjectMode === true || duplex.writableObjectMode === true) {
