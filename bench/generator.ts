@@ -41,6 +41,13 @@ export interface FairnessReport extends EchoReport {
   firehoseBytesPerSecond: number;
 }
 
+export interface UdpReport extends Report {
+  messages: number;
+  messagesPerSecond: number;
+  /** Not answered in time. */
+  lost: number;
+}
+
 export interface ChurnReport extends Report {
   connections: number;
   connectionsPerSecond: number;
@@ -50,6 +57,7 @@ export interface Reports {
   echo: EchoReport;
   fairness: FairnessReport;
   churn: ChurnReport;
+  udp: UdpReport;
 }
 
 export type Options = Readonly<Record<string, string | number>>;

@@ -99,13 +99,13 @@ export function compiled(
   return { id, family: id, label, command, needs: command, hint: SETUP, usual: true, ...rest };
 }
 
-function bun(): Peer {
+export function bun(label: string, script: string): Peer {
   const path = fromNpm("@oven", arm ? "bun-linux-aarch64" : "bun-linux-x64", "bin", "bun");
   return {
     id: "bun",
     family: "bun",
-    label: "Bun.listen",
-    command: [path, "run", join(serversDir, "bun.ts")],
+    label,
+    command: [path, "run", join(serversDir, script)],
     env: { BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0", DO_NOT_TRACK: "1" },
     takesBuffer: false,
     needs: [path],
@@ -145,7 +145,7 @@ export function allPeers(): Peer[] {
     }),
     ...onEachNode("coronet", "coronet", "coronet.mjs", [library], "it is not built"),
     ...onEachNode("node-net", "node:net", "node_net.mjs", [], SETUP),
-    bun(),
+    bun("Bun.listen", "bun.ts"),
     deno(),
     compiled("go", "Go net", "go_net", {
       env,

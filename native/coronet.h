@@ -13,8 +13,8 @@
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
  *  - No pointer into a JavaScript buffer outlives the call that received it, except the scratch
- *    buffer, and the event buffer and the counters of a poll handle: those are SharedArrayBuffers,
- *    which cannot be detached, and are kept alive by a reference.
+ *    buffer, the slots of datagrams, and the event buffer and the counters of a poll handle: those
+ *    are SharedArrayBuffers, which cannot be detached, and are kept alive by a reference.
  */
 #ifndef CORONET_H
 #define CORONET_H
@@ -31,6 +31,7 @@ typedef struct {
 } fd_table;
 
 struct poll_handle;
+struct datagram_slots;
 
 typedef struct {
   napi_env env;
@@ -41,6 +42,8 @@ typedef struct {
   uint8_t* scratch; /* the thread's scratch buffer, set once */
   size_t scratch_length;
   napi_ref scratch_ref;
+  struct datagram_slots* slots; /* where the thread's datagrams pass through; NULL until needed */
+  napi_ref slots_ref;
   int unreported;            /* fds opened (closed) since V8 was last told of their memory */
   bool ended; /* the environment is going away: make no more calls into it */
 } instance;
@@ -68,6 +71,7 @@ napi_status define_functions(napi_env env, napi_value exports,
                              const napi_property_descriptor* list, size_t count);
 napi_status socket_init(napi_env env, napi_value exports);
 napi_status io_init(napi_env env, napi_value exports);
+napi_status datagram_init(napi_env env, napi_value exports);
 napi_status epoll_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
 

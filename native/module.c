@@ -13,6 +13,7 @@ void instance_maybe_finished(instance* self) {
   if (!self->ended || self->closing > 0) return;
   fd_table_close_all(&self->fds);
   napi_remove_async_cleanup_hook(self->cleanup);
+  free(self->slots);
   free(self);
 }
 
@@ -38,6 +39,7 @@ static napi_value init(napi_env env, napi_value exports) {
     return NULL;
   }
   if (socket_init(env, exports) != napi_ok || io_init(env, exports) != napi_ok ||
+      datagram_init(env, exports) != napi_ok ||
       epoll_init(env, exports) != napi_ok || uvpoll_init(env, exports) != napi_ok)
     return NULL;
   return exports;

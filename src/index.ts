@@ -20,18 +20,31 @@ export { withDeadline, withTimeout } from "./context/deadline.ts";
 export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
-export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
+export {
+  type Addr,
+  type Network,
+  type PacketNetwork,
+  type StreamNetwork,
+  TCPAddr,
+  UDPAddr,
+  UnixAddr,
+  type UnixNetwork,
+} from "./net/addr.ts";
 export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { type DuplexConn, fromDuplex } from "./net/duplex.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
+export { type ListenPacketOptions, listenPacket } from "./net/listen_packet.ts";
 export { Listener } from "./net/listener.ts";
+export { type Message, PacketConn } from "./net/packet_conn.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
+export { UDPConn } from "./net/udp.ts";
 export { UnixConn } from "./net/unix.ts";
+export type { Datagram, ReceivedFrom } from "./poll/packet.ts";
 export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";

@@ -1,7 +1,7 @@
 /** backend.test.ts: which backend a program runs on, and what it says about that. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { dial, listen } from "../src/index.ts";
+import { dial, listen, listenPacket } from "../src/index.ts";
 import { systemClock } from "../src/internal/clock.ts";
 import { PortableHost } from "../src/runtime/host.ts";
 import { Runtime, replaceRuntime } from "../src/runtime/runtime.ts";
@@ -91,6 +91,23 @@ describe("what only the addon can", () => {
       await using conn = await dial("tcp", String(listener.addr));
       assert.throws(() => conn.setWriteBuffer(4096), { code: "EOPNOTSUPP", op: "set" });
       await (await listener.accept()).close();
+    }));
+});
+
+describe("datagrams without the addon", () => {
+  test("that nobody takes are ECONNREFUSED of a later operation, and the conn goes on", () =>
+    onPortableRuntime(async () => {
+      const gone = await listenPacket("udp4", "127.0.0.1:0");
+      await gone.close();
+      await using conn = await dial("udp", String(gone.localAddr));
+      for (let i = 0; i < 3; i++) {
+        const reading = conn.read(new Uint8Array(8));
+        await conn.write("anyone?");
+        await failure(reading, "ECONNREFUSED");
+      }
+      await using server = await listenPacket("udp4", String(gone.localAddr));
+      await conn.write("heard");
+      assert.equal((await server.readFrom(new Uint8Array(8))).n, 5);
     }));
 });
 

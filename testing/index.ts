@@ -24,3 +24,4 @@ export {
 } from "./conns.ts";
 export { FakeClock } from "./fake_clock.ts";
 export { type Census, census, openFds, withLeakCheck } from "./leaks.ts";
+export { type PacketSuiteOptions, packetSuite } from "./packet_suite.ts";

@@ -6,5 +6,6 @@ import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { sync } from "./sync.ts";
+import { udp } from "./udp.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked];
+export const suites: readonly Suite[] = [echo, churn, idle, fairness, udp, sync, chan, parked];

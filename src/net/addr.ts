@@ -2,25 +2,51 @@
  * addr.ts: addresses as values, and as text that can be dialled or listened on again.
  *
  *   tcp         "127.0.0.1:2333"  "[::1]:2333"  "[fe80::1%eth0]:2333"  "host:2333"  ":2333"
+ *   udp         the same
  *   unix        "/run/x.sock"  "relative.sock"  "@abstract"
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { formatIP, parseIPv4, parseIPv6, zoneIndex, zoneName } from "../internal/ip.ts";
 import { AF_INET, AF_INET6 } from "../syscall/constants.ts";
-import { encodeInet, encodeUnix, MAX_UNIX_PATH, type SocketAddress } from "../syscall/sockaddr.ts";
+import { Sockaddr } from "../syscall/slots.ts";
+import {
+  decodeBytes,
+  encodeInet,
+  encodeUnix,
+  MAX_UNIX_PATH,
+  type SocketAddress,
+} from "../syscall/sockaddr.ts";
 
 export type StreamNetwork = "tcp" | "tcp4" | "tcp6" | "unix" | "unixpacket";
+/** Networks of datagrams. */
+export type PacketNetwork = "udp" | "udp4" | "udp6" | "unixgram";
+export type Network = StreamNetwork | PacketNetwork;
+export type UnixNetwork = "unix" | "unixpacket" | "unixgram";
+
+export function isUnix(network: string): network is UnixNetwork {
+  return network.startsWith("unix");
+}
+
+export function isPacket(network: string): network is PacketNetwork {
+  return network.startsWith("udp") || network === "unixgram";
+}
+
+/** Whether an IP address may be used on a network: "tcp4" and "udp6" take one family alone. */
+export function belongs(ip: string, network: string): boolean {
+  if (network.endsWith("4")) return isIPv4(ip);
+  return !network.endsWith("6") || !isIPv4(ip);
+}
 
 /** An address of either end. `String(addr)` can be dialled or listened on again. */
 export interface Addr {
-  /** "tcp", "unix", "unixpacket", "pipe". */
+  /** "tcp", "udp", "unix", "unixpacket", "unixgram", "pipe". */
   readonly network: string;
   toString(): string;
 }
 
-/** An IP address and a port. */
-export class TCPAddr implements Addr {
-  readonly network = "tcp";
+/** What the addresses of TCP and UDP have in common. */
+abstract class IPAddr implements Addr {
+  abstract readonly network: string;
   /** "127.0.0.1", "::1". An IPv4 address mapped into IPv6 is given as IPv4. */
   readonly ip: string;
   readonly port: number;
@@ -39,14 +65,61 @@ export class TCPAddr implements Addr {
   }
 }
 
+/** An IP address and a port. */
+export class TCPAddr extends IPAddr {
+  readonly network = "tcp";
+}
+
+/** An IP address and a port, of UDP. */
+export class UDPAddr extends IPAddr {
+  readonly network = "udp";
+  #sockaddr: Sockaddr | undefined;
+
+  /** @internal The address that the kernel has told. */
+  static received(sockaddr: Sockaddr): UDPAddr {
+    const addr = addrOf("udp", decodeBytes(sockaddr.bytes)) as UDPAddr;
+    addr.#sockaddr = sockaddr;
+    return addr;
+  }
+
+  /** @internal What a socket of the family sends to. Throws an AddressError. */
+  sockaddr(family: number): Sockaddr {
+    if (this.#sockaddr?.family === family) return this.#sockaddr;
+    if (family === AF_INET && !isIPv4(this.ip)) {
+      throw new AddressError(`an IPv4 socket can't send to ${this}`);
+    }
+    const bytes = inetSockaddr(this.ip, this.port, this.zone, family === AF_INET6);
+    this.#sockaddr = Sockaddr.of(bytes);
+    return this.#sockaddr;
+  }
+}
+
 /** A path, an abstract name ("@name"), or "" for a socket without a name. */
 export class UnixAddr implements Addr {
-  readonly network: "unix" | "unixpacket";
+  readonly network: UnixNetwork;
   readonly path: string;
+  #sockaddr: Sockaddr | undefined;
 
-  constructor(network: "unix" | "unixpacket", path: string) {
+  constructor(network: UnixNetwork, path: string) {
     this.network = network;
     this.path = path;
+  }
+
+  /** @internal The address that the kernel has told. */
+  static received(sockaddr: Sockaddr): UnixAddr {
+    const addr = addrOf("unixgram", decodeBytes(sockaddr.bytes)) as UnixAddr;
+    addr.#sockaddr = sockaddr;
+    return addr;
+  }
+
+  /** @internal What a socket sends to. Throws an AddressError. */
+  sockaddr(): Sockaddr {
+    if (this.#sockaddr !== undefined && this.path !== "") return this.#sockaddr;
+    if (this.path === "") {
+      throw new AddressError("the peer has no name: it must bind its socket to one to be answered");
+    }
+    this.#sockaddr = Sockaddr.of(unixSockaddr(this.path));
+    return this.#sockaddr;
   }
 
   toString(): string {
@@ -128,14 +201,15 @@ export function unixSockaddr(path: string): Uint8Array {
 }
 
 /** What the kernel reports, as an Addr. */
-export function addrOf(network: StreamNetwork, address: SocketAddress | undefined): Addr {
-  if (network === "unix" || network === "unixpacket") {
+export function addrOf(network: Network, address: SocketAddress | undefined): Addr {
+  if (isUnix(network)) {
     const path = address !== undefined && "path" in address ? address.path : new Uint8Array();
     return new UnixAddr(network, unixText(path));
   }
-  if (address === undefined || "path" in address) return new TCPAddr("0.0.0.0", 0);
+  const Kind = isPacket(network) ? UDPAddr : TCPAddr;
+  if (address === undefined || "path" in address) return new Kind("0.0.0.0", 0);
   const text = formatIP(address.ip);
-  return new TCPAddr(text, address.port, text.includes(":") ? zoneName(address.scope) : "");
+  return new Kind(text, address.port, text.includes(":") ? zoneName(address.scope) : "");
 }
 
 function unixText(path: Uint8Array): string {

@@ -5,30 +5,13 @@
  * addresses, deadlines as dates.
  */
 import { isUint8Array } from "node:util/types";
-import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
-import { type OpName, READER, WRITER } from "../poll/op.ts";
-import { CLOSED } from "../syscall/errno.ts";
+import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { Addr } from "./addr.ts";
+import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
-/** What every operation that may wait takes. */
-export interface OpOptions {
-  /** Cancels this operation only (ERR_CANCELED, with the signal's reason as cause). */
-  signal?: AbortSignal | undefined;
-}
-
-/** Inactivity timeouts in ms. A property left out is left as it is; null takes the timeout away. */
-export interface Timeouts {
-  /** For dials: kept for clients that dial again. */
-  connect?: number | null;
-  /** How long one read may wait. */
-  read?: number | null;
-  /** How long one write may wait without progress. */
-  write?: number | null;
-  /** How long an operation may wait while no byte moves in either direction. */
-  idle?: number | null;
-}
+export { type OpOptions, type Timeouts, timeoutOf, untilOf } from "./endpoint.ts";
 
 /**
  * A connection: a stream of bytes in both directions.
@@ -86,28 +69,6 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly writable: WritableStream<Uint8Array>;
 }
 
-const encoder = new TextEncoder();
-
-function bytesOf(p: Uint8Array | string, method: string): Uint8Array {
-  if (isUint8Array(p)) return p;
-  if (typeof p === "string") return encoder.encode(p);
-  throw new TypeError(`${method}: expected a Uint8Array or a string, got ${describe(p)}`);
-}
-
-function describe(value: unknown): string {
-  if (value === null || typeof value !== "object") return String(value);
-  return value.constructor?.name ?? "an object";
-}
-
-/** Milliseconds of a timeout; Infinity for null. Throws for what is not a time. */
-export function timeoutOf(ms: number | null, name: string): number {
-  if (ms === null) return Infinity;
-  if (typeof ms !== "number" || !(ms > 0)) {
-    throw new RangeError(`${name} timeout: expected a positive number of ms or null, got ${ms}`);
-  }
-  return ms;
-}
-
 /** What few connections need: kept apart, so that an idle connection stays small. */
 interface Extra {
   local?: Addr;
@@ -116,15 +77,12 @@ interface Extra {
   lingerMs?: number;
 }
 
-export abstract class BaseConn implements Conn, Owner {
-  /** @internal */
-  readonly fd: FD;
+export abstract class BaseConn extends Endpoint implements Conn {
   protected extra: Extra | undefined;
 
   constructor(fd: FD) {
-    this.fd = fd;
+    super(fd);
     this.extra = undefined;
-    fd.owner = this;
   }
 
   protected more(): Extra {
@@ -132,7 +90,6 @@ export abstract class BaseConn implements Conn, Owner {
     return this.extra;
   }
 
-  abstract get network(): string;
   abstract get localAddr(): Addr;
   abstract get remoteAddr(): Addr;
 
@@ -191,40 +148,6 @@ export abstract class BaseConn implements Conn, Owner {
     return this.close();
   }
 
-  setDeadline(t: Date | null): void {
-    const until = this.untilOf(t);
-    this.fd.limits().setUntil(READER, until);
-    this.fd.limits().setUntil(WRITER, until);
-  }
-
-  setReadDeadline(t: Date | null): void {
-    this.fd.limits().setUntil(READER, this.untilOf(t));
-  }
-
-  setWriteDeadline(t: Date | null): void {
-    this.fd.limits().setUntil(WRITER, this.untilOf(t));
-  }
-
-  setTimeouts(timeouts: Timeouts): void {
-    this.checkOpen("set");
-    const { read, write, idle, connect } = timeouts;
-    if (connect !== undefined) timeoutOf(connect, "connect");
-    const limits = this.fd.limits();
-    if (read !== undefined) limits.setTimeout(READER, timeoutOf(read, "read"));
-    if (write !== undefined) limits.setTimeout(WRITER, timeoutOf(write, "write"));
-    if (idle !== undefined) limits.setIdle(timeoutOf(idle, "idle"));
-  }
-
-  ref(): this {
-    this.fd.setReferenced(true);
-    return this;
-  }
-
-  unref(): this {
-    this.fd.setReferenced(false);
-    return this;
-  }
-
   get readable(): ReadableStream<Uint8Array> {
     const extra = this.more();
     extra.readable ??= readableOf(this);
@@ -237,35 +160,11 @@ export abstract class BaseConn implements Conn, Owner {
     return extra.writable;
   }
 
-  /** @internal The fd's errors are made here. */
-  error(op: OpName, number: number, details?: ErrorDetails): NetError {
-    return this.errorFor(op, number, details);
-  }
-
-  /** The clock's time of a date. Fails when the conn is closed or the date is none. */
-  protected untilOf(t: Date | null): number {
-    this.checkOpen("set");
-    return untilOf(this.fd, t);
-  }
-
-  protected checkOpen(op: NetOp): void {
-    if (this.fd.closing) throw this.errorFor(op, CLOSED);
-  }
-
   /** An error of an operation on this conn, with both addresses. */
-  protected errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
+  protected override errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
     const { network } = this;
     const source = String(this.localAddr);
     const address = String(this.remoteAddr);
     return errorOf(number, { op, network, source, address, ...details });
   }
-}
-
-/** A date as the runtime's clock counts; Infinity for null. */
-export function untilOf(fd: FD, t: Date | null): number {
-  if (t === null) return Infinity;
-  const at = t instanceof Date ? t.getTime() : Number.NaN;
-  if (Number.isNaN(at)) throw new TypeError("deadline: expected a valid Date or null");
-  const { clock } = fd.device.runtime;
-  return clock.now() + (at - clock.wall());
 }

@@ -25,18 +25,23 @@ import {
   type Addr,
   AddressError,
   addrOf,
+  belongs,
   inetSockaddr,
-  type StreamNetwork,
+  isPacket,
+  isUnix,
+  type Network,
   splitHostPort,
   UnixAddr,
+  type UnixNetwork,
   unixSockaddr,
 } from "./addr.ts";
 import { type OpOptions, timeoutOf } from "./conn.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
 import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
-import { type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
+import { AUTOBIND, type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
+import { UDPConn } from "./udp.ts";
 import { UnixConn } from "./unix.ts";
 
 export interface DialOptions extends OpOptions, TCPOptions {
@@ -51,6 +56,7 @@ export interface DialOptions extends OpOptions, TCPOptions {
   resolver?: Resolver;
 }
 
+const NETWORKS = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix", "unixpacket", "unixgram"];
 const FALLBACK_DELAY_MS = 300;
 /** A connection to itself is tried again so often. */
 const SELF_CONNECT_RETRIES = 2;
@@ -63,7 +69,7 @@ interface Target {
 }
 
 class Dial {
-  readonly network: StreamNetwork;
+  readonly network: Network;
   readonly address: string;
   readonly options: DialOptions;
   readonly runtime: Runtime;
@@ -71,7 +77,7 @@ class Dial {
   readonly until: number;
   readonly fallbackDelay: number;
 
-  constructor(network: StreamNetwork, address: string, options: DialOptions, rt: Runtime) {
+  constructor(network: Network, address: string, options: DialOptions, rt: Runtime) {
     this.network = network;
     this.address = address;
     this.options = options;
@@ -108,9 +114,11 @@ class Dial {
     const fd = socketFD(this.runtime, sysfd, this.network);
     fd.owner = this.ownerOf(target);
     try {
-      if (target.family !== AF_UNIX) {
+      if (this.network.startsWith("tcp")) {
         applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number, target.addr));
       }
+      // Without a name of its own the peer could not answer.
+      if (this.network === "unixgram") this.check(await kernel.bind(sysfd, AUTOBIND), target);
       this.setBuffers(sysfd, target);
       if (until !== Infinity) fd.limits().setUntil(WRITER, until);
       await connect(fd, kernel, target.sockaddr, signal);
@@ -124,10 +132,8 @@ class Dial {
 
   private connOf(fd: FD, target: Target): SocketConn {
     const { network } = this;
-    const origin = { network, addr: undefined };
-    return network === "unix" || network === "unixpacket"
-      ? new UnixConn(fd, origin, target.addr)
-      : new TCPConn(fd, origin, target.addr);
+    const Kind = isUnix(network) ? UnixConn : isPacket(network) ? UDPConn : TCPConn;
+    return new Kind(fd, { network, addr: undefined }, target.addr);
   }
 
   private ownerOf({ addr }: Target): Owner {
@@ -141,9 +147,12 @@ class Dial {
       [SO_SNDBUF, writeBuffer],
     ] as const) {
       if (bytes === undefined) continue;
-      const n = setInt(this.runtime.kernel, sysfd, SOL_SOCKET, option, bytes);
-      if (n < 0) throw this.fail(-n, target.addr);
+      this.check(setInt(this.runtime.kernel, sysfd, SOL_SOCKET, option, bytes), target);
     }
+  }
+
+  private check(n: number, target: Target): void {
+    if (n < 0) throw this.fail(-n, target.addr);
   }
 
   /**
@@ -201,7 +210,7 @@ class Dial {
 
   async targets(): Promise<Target[]> {
     const { network, address } = this;
-    if (network === "unix" || network === "unixpacket") {
+    if (isUnix(network)) {
       const sockaddr = unixSockaddr(address);
       return [{ family: AF_UNIX, sockaddr, addr: new UnixAddr(network, address) }];
     }
@@ -218,10 +227,10 @@ class Dial {
   private async addresses(host: string): Promise<string[]> {
     const { network } = this;
     let ips: string[];
-    if (host === "") ips = network === "tcp6" ? ["::1"] : ["127.0.0.1"];
+    if (host === "") ips = network.endsWith("6") ? ["::1"] : ["127.0.0.1"];
     else if (isNumeric(host)) ips = [host];
     else ips = await this.lookup(host);
-    const wanted = ips.filter((ip) => network === "tcp" || isIPv4(ip) === (network === "tcp4"));
+    const wanted = ips.filter((ip) => belongs(ip, network));
     if (wanted.length === 0) throw this.fail(EADDRNOTAVAIL);
     return wanted;
   }
@@ -287,7 +296,7 @@ function isSelfConnected(conn: SocketConn): boolean {
 }
 
 /**
- * Connects to an address.
+ * Connects to an address. Over UDP and unixgram that sends nothing: it fixes the peer.
  *
  * A canceled or timed-out dial leaves no socket behind. Throws a NetError: ECONNREFUSED, ENOTFOUND
  * for a name that has no address, ERR_DEADLINE, ERR_CANCELED, …
@@ -304,17 +313,18 @@ export function dial(
   options?: DialOptions,
 ): Promise<TCPConn>;
 export function dial(
-  network: "unix" | "unixpacket",
+  network: "udp" | "udp4" | "udp6",
+  address: string,
+  options?: DialOptions,
+): Promise<UDPConn>;
+export function dial(
+  network: UnixNetwork,
   address: string,
   options?: DialOptions,
 ): Promise<UnixConn>;
-export function dial(
-  network: StreamNetwork,
-  address: string,
-  options?: DialOptions,
-): Promise<SocketConn>;
+export function dial(network: Network, address: string, options?: DialOptions): Promise<SocketConn>;
 export async function dial(
-  network: StreamNetwork,
+  network: Network,
   address: string,
   options?: DialOptions,
 ): Promise<SocketConn> {
@@ -324,11 +334,11 @@ export async function dial(
 /** As dial, on a given runtime. */
 export async function dialOn(
   rt: Runtime,
-  network: StreamNetwork,
+  network: Network,
   address: string,
   options: DialOptions = {},
 ): Promise<SocketConn> {
-  checkNetwork(network, "dial");
+  checkNetwork(network, "dial", NETWORKS);
   const attempt = new Dial(network, address, options, rt);
   if (options.signal?.aborted === true) {
     throw attempt.fail(CANCELED, undefined, options.signal.reason);

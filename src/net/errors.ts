@@ -44,6 +44,7 @@ export interface NetErrorInit {
   hint?: string | undefined;
   timeout?: boolean;
   bytesWritten?: number | undefined;
+  messagesSent?: number | undefined;
   cause?: unknown;
   endsGoroutine?: boolean;
 }
@@ -66,7 +67,7 @@ export class NetError extends Error {
   override readonly name: string = "NetError";
   /** What was being done. */
   readonly op: NetOp;
-  /** "tcp", "tcp4", "tcp6", "unix", "unixpacket", "pipe". */
+  /** "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix", "unixpacket", "unixgram", "pipe". */
   readonly network: string;
   /** The local address, where there is one. */
   readonly source: string | undefined;
@@ -78,6 +79,8 @@ export class NetError extends Error {
   readonly timeout: boolean;
   /** How many bytes a failed write had written. */
   readonly bytesWritten: number | undefined;
+  /** How many datagrams of a failed batch were sent; the next one is the one that failed. */
+  readonly messagesSent: number | undefined;
 
   constructor(init: NetErrorInit) {
     super(message(init), init.cause === undefined ? undefined : { cause: init.cause });
@@ -88,6 +91,7 @@ export class NetError extends Error {
     this.code = init.code;
     this.timeout = init.timeout ?? false;
     this.bytesWritten = init.bytesWritten;
+    this.messagesSent = init.messagesSent;
     if (init.endsGoroutine === true) {
       Object.defineProperty(this, ENDS_GOROUTINE, { value: true });
     }
@@ -95,9 +99,10 @@ export class NetError extends Error {
 }
 
 function message(init: NetErrorInit): string {
-  const { op, network, source, address, code, text, hint, bytesWritten } = init;
+  const { op, network, source, address, code, text, hint, bytesWritten, messagesSent } = init;
   const route = source && address ? `${source}->${address}` : address || source || "";
-  const done = bytesWritten ? `, after ${bytesWritten} bytes` : "";
+  const sent = messagesSent ? `, after ${messagesSent} messages` : "";
+  const done = bytesWritten ? `, after ${bytesWritten} bytes` : sent;
   const advice = hint === undefined ? "" : `; ${hint}`;
   return `${op} ${network}${route === "" ? "" : ` ${route}`}: ${text} (${code})${done}${advice}`;
 }
@@ -143,6 +148,7 @@ export interface NumberDetails {
   source?: string | undefined;
   address?: string | undefined;
   bytesWritten?: number | undefined;
+  messagesSent?: number | undefined;
   cause?: unknown;
 }
 

@@ -1,10 +1,8 @@
 /**
  * listen.ts: listen(): a listening socket for an address in text.
  */
-import { isIPv4 } from "node:net";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import {
-  AF_INET,
   AF_INET6,
   AF_UNIX,
   IPPROTO_IPV6,
@@ -15,19 +13,11 @@ import {
   SO_SNDBUF,
   SOL_SOCKET,
 } from "../syscall/constants.ts";
-import { EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL } from "../syscall/errno.ts";
-import {
-  AddressError,
-  addrOf,
-  inetSockaddr,
-  type StreamNetwork,
-  splitHostPort,
-  unixSockaddr,
-} from "./addr.ts";
-import { errorOf, NetError } from "./errors.ts";
+import { addrOf, isPacket, type StreamNetwork } from "./addr.ts";
 import { Listener } from "./listener.ts";
-import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
-import { type SocketConn, setInt, socketFD, socketType, sockname } from "./socket.ts";
+import { Attempt, checkPositive, type Place } from "./place.ts";
+import type { Resolver } from "./resolve.ts";
+import { type SocketConn, socketFD, socketType, sockname } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
 
@@ -46,38 +36,15 @@ export interface ListenOptions extends TCPOptions {
 /** The kernel cuts it down to net.core.somaxconn (listen(2)). */
 const LARGEST_BACKLOG = 65_535;
 
-/** Where to listen, ready for the kernel. */
-interface Place {
-  family: number;
-  sockaddr: Uint8Array;
-  /** Takes IPv4 connections on an IPv6 socket too. */
-  dual: boolean;
-}
+class StreamAttempt extends Attempt<Listener> {
+  private readonly options: ListenOptions;
 
-class Attempt {
-  readonly network: StreamNetwork;
-  readonly address: string;
-  readonly options: ListenOptions;
-  readonly runtime: Runtime;
-
-  constructor(network: StreamNetwork, address: string, options: ListenOptions, rt: Runtime) {
-    this.network = network;
-    this.address = address;
+  constructor(rt: Runtime, network: StreamNetwork, address: string, options: ListenOptions) {
+    super(rt, network, address, options.resolver);
     this.options = options;
-    this.runtime = rt;
   }
 
-  fail(number: number, cause?: unknown): NetError {
-    return errorOf(number, { op: "listen", network: this.network, address: this.address, cause });
-  }
-
-  malformed(cause: unknown): unknown {
-    if (!(cause instanceof AddressError)) return cause;
-    const { network, address } = this;
-    return new NetError({ op: "listen", network, address, code: "EINVAL", text: cause.message });
-  }
-
-  async open(place: Place): Promise<Listener> {
+  protected async open(place: Place): Promise<Listener> {
     const { kernel } = this.runtime;
     const sysfd = kernel.socket(place.family, socketType(this.network), 0);
     if (sysfd < 0) throw this.fail(-sysfd);
@@ -126,67 +93,26 @@ class Attempt {
     // Before listen: the window scale of accepted connections follows from it (tcp(7)).
     if (readBuffer !== undefined) this.set(sysfd, SOL_SOCKET, SO_RCVBUF, readBuffer);
     if (writeBuffer !== undefined) this.set(sysfd, SOL_SOCKET, SO_SNDBUF, writeBuffer);
-    const bound = kernel.bind(sysfd, place.sockaddr);
+    const bound = await kernel.bind(sysfd, place.sockaddr);
     if (bound < 0) throw this.fail(-bound);
     const listening = await kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);
     if (listening < 0) throw this.fail(-listening);
   }
-
-  private set(sysfd: number, level: number, option: number, value: number): void {
-    const n = setInt(this.runtime.kernel, sysfd, level, option, value);
-    if (n < 0) throw this.fail(-n);
-  }
-
-  /** Where an address points. */
-  async places(): Promise<Place[]> {
-    const { network, address } = this;
-    if (network === "unix" || network === "unixpacket") {
-      return [{ family: AF_UNIX, sockaddr: unixSockaddr(address), dual: false }];
-    }
-    const { host, zone, port } = splitHostPort(address);
-    if (host === "") return this.everyInterface(port);
-    const ips = isNumeric(host) ? [host] : await this.lookup(host);
-    const wanted = ips.filter((ip) => network === "tcp" || isIPv4(ip) === (network === "tcp4"));
-    // A name is listened on by IPv4 where it has it, as Go does.
-    wanted.sort((a, b) => Number(isIPv4(b)) - Number(isIPv4(a)));
-    if (wanted.length === 0) throw this.fail(EADDRNOTAVAIL);
-    return wanted.slice(0, 1).map((ip) => ({
-      family: isIPv4(ip) ? AF_INET : AF_INET6,
-      sockaddr: inetSockaddr(ip, port, zone),
-      dual: false,
-    }));
-  }
-
-  private everyInterface(port: number): Place[] {
-    const four = { family: AF_INET, sockaddr: inetSockaddr("0.0.0.0", port), dual: false };
-    const six = { family: AF_INET6, sockaddr: inetSockaddr("::", port), dual: false };
-    if (this.network === "tcp4") return [four];
-    if (this.network === "tcp6") return [six];
-    return [{ ...six, dual: true }, four];
-  }
-
-  private async lookup(host: string): Promise<string[]> {
-    try {
-      return await lookupHost(this.options.resolver, host, undefined);
-    } catch (cause) {
-      throw resolveError("listen", this.network, this.address, host, cause);
-    }
-  }
 }
 
-const NETWORKS = new Set(["tcp", "tcp4", "tcp6", "unix", "unixpacket"]);
+const NETWORKS = ["tcp", "tcp4", "tcp6", "unix", "unixpacket"];
 
-export function checkNetwork(network: string, call: string): void {
-  if (NETWORKS.has(network)) return;
-  throw new TypeError(`${call}: unknown network "${network}"; known: ${[...NETWORKS].join(", ")}`);
-}
-
-function checkOptions(options: ListenOptions): void {
-  for (const key of ["backlog", "readBuffer", "writeBuffer"] as const) {
-    const value = options[key];
-    if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
-    throw new RangeError(`listen: ${key} must be a positive whole number, got ${value}`);
-  }
+/** Throws a TypeError for a network that a call does not know. */
+export function checkNetwork(
+  network: string,
+  call: string,
+  known: readonly string[] = NETWORKS,
+): void {
+  if (known.includes(network)) return;
+  const packets = call === "listen" && isPacket(network) ? "; listenPacket takes datagrams" : "";
+  throw new TypeError(
+    `${call}: unknown network "${network}"; known: ${known.join(", ")}${packets}`,
+  );
 }
 
 /**
@@ -247,26 +173,7 @@ export async function listenOn(
   options: ListenOptions = {},
 ): Promise<Listener> {
   checkNetwork(network, "listen");
-  checkOptions(options);
-  const attempt = new Attempt(network, address, options, rt);
-  try {
-    const [first, ...others] = await attempt.places();
-    return await openFirst(attempt, first as Place, others);
-  } catch (error) {
-    throw attempt.malformed(error);
-  }
-}
-
-/** Opens a place, or the next when this machine lacks the family of the first. */
-async function openFirst(attempt: Attempt, first: Place, others: Place[]): Promise<Listener> {
-  try {
-    return await attempt.open(first);
-  } catch (error) {
-    const [next, ...rest] = others;
-    const lacking = [EAFNOSUPPORT, EADDRNOTAVAIL, EINVAL].map((n) => attempt.fail(n).code);
-    if (next === undefined || !(error instanceof NetError) || !lacking.includes(error.code)) {
-      throw error;
-    }
-    return openFirst(attempt, next, rest);
-  }
+  const { backlog, readBuffer, writeBuffer } = options;
+  checkPositive("listen", { backlog, readBuffer, writeBuffer });
+  return await new StreamAttempt(rt, network, address, options).run();
 }

@@ -2,3 +2,6 @@
 process.env.CORONET_POLLER = "portable";
 await import("./conformance.test.ts");
 await import("./pipe.test.ts");
+await import("./packet_conformance.test.ts");
+await import("./packet_conn.test.ts");
+await import("./udp.test.ts");

@@ -3,10 +3,14 @@
  * for, and socket options.
  */
 import { FD, type Owner } from "../poll/fd.ts";
+import { DatagramFD } from "../poll/packet.ts";
+import { Peers } from "../poll/peers.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
+  AF_UNIX,
   SO_RCVBUF,
   SO_SNDBUF,
+  SOCK_DGRAM,
   SOCK_SEQPACKET,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -14,7 +18,15 @@ import {
 import { CLOSED } from "../syscall/errno.ts";
 import { type Kernel, NAME_BUFFER_SIZE } from "../syscall/kernel.ts";
 import { decode, type SocketAddress, unpack } from "../syscall/sockaddr.ts";
-import { type Addr, addrOf, type StreamNetwork } from "./addr.ts";
+import {
+  type Addr,
+  addrOf,
+  isPacket,
+  type Network,
+  type PacketNetwork,
+  UDPAddr,
+  UnixAddr,
+} from "./addr.ts";
 import { BaseConn } from "./conn.ts";
 import { errorOf, type NetOp } from "./errors.ts";
 
@@ -27,15 +39,34 @@ export const NOBODY: Owner = {
   error: (op, number) => errorOf(number, { op: op as NetOp, network: "tcp" }),
 };
 
-/** An open socket of a network, owned by nobody yet. */
-export function socketFD(runtime: Runtime, sysfd: number, network: StreamNetwork): FD {
+/** Binds a unix socket to an abstract name that the kernel chooses (unix(7)). */
+export const AUTOBIND = new Uint8Array(Uint16Array.of(AF_UNIX).buffer);
+
+const udpPeers = new Peers(UDPAddr.received);
+const unixPeers = new Peers(UnixAddr.received);
+
+/** An open socket of datagrams, owned by nobody yet. */
+export function datagramFD(
+  runtime: Runtime,
+  sysfd: number,
+  network: PacketNetwork,
+  connected: boolean,
+): DatagramFD {
+  const unix = network === "unixgram";
+  return new DatagramFD(runtime, sysfd, NOBODY, unix ? unixPeers : udpPeers, unix && !connected);
+}
+
+/** An open socket of a network, that has a peer or listens; owned by nobody yet. */
+export function socketFD(runtime: Runtime, sysfd: number, network: Network): FD {
+  if (isPacket(network)) return datagramFD(runtime, sysfd, network, true);
   const fd = new FD(runtime, sysfd, NOBODY, network === "unixpacket");
   // A message with file descriptors in it ends a read, though more bytes stand behind it (unix(7)).
   if (network === "unix") fd.distrustShortReads();
   return fd;
 }
 
-export function socketType(network: StreamNetwork): number {
+export function socketType(network: Network): number {
+  if (isPacket(network)) return SOCK_DGRAM;
   return network === "unixpacket" ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
@@ -58,7 +89,7 @@ export function sockname(kernel: Kernel, sysfd: number): SocketAddress | undefin
 
 /** What all connections of one listener, or of one dial, have in common. */
 export interface ConnOrigin {
-  readonly network: StreamNetwork;
+  readonly network: Network;
   /** What the listener listened on; undefined for a dialled connection. */
   readonly addr: Addr | undefined;
 }
@@ -74,7 +105,7 @@ export abstract class SocketConn extends BaseConn {
     this.remote = peer;
   }
 
-  get network(): StreamNetwork {
+  get network(): Network {
     return this.origin.network;
   }
 

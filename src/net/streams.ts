@@ -16,7 +16,10 @@ export function readableOf(conn: Conn): ReadableStream<Uint8Array> {
       // With autoAllocateChunkSize there is always a request.
       const request = controller.byobRequest as ReadableStreamBYOBRequest;
       const view = request.view as ArrayBufferView;
-      const n = await conn.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+      const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+      let n = await conn.read(bytes);
+      // An empty datagram: a stream of bytes has no place for it.
+      while (n === 0) n = await conn.read(bytes);
       if (n === null) controller.close();
       request.respond(n ?? 0);
     },

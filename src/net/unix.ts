@@ -6,7 +6,8 @@ import { type ConnOrigin, SocketConn } from "./socket.ts";
 
 /**
  * A connection over a unix socket: "unix" for a stream of bytes, "unixpacket" for packets, where
- * every write is one packet and a read takes a whole one (EMSGSIZE when its buffer is too small).
+ * every write is one packet and a read takes a whole one (EMSGSIZE when its buffer is too small), and
+ * "unixgram" for datagrams, which are as UDPConn's, but none is lost.
  */
 export class UnixConn extends SocketConn {
   /** @internal */

@@ -57,9 +57,14 @@ export function newBulk(): Uint8Array {
 
 /** The first n bytes of the scratch buffer, as an array that belongs to the receiver. */
 export function chunkOfScratch(n: number): Uint8Array {
-  if (n <= IN_HEAP || n > MEDIUM) return scratch.slice(0, n);
+  return chunkOf(scratch, 0, n);
+}
+
+/** n bytes of shared memory from `at` on, as an array that belongs to the receiver. */
+export function chunkOf(memory: Uint8Array, at: number, n: number): Uint8Array {
+  if (n <= IN_HEAP || n > MEDIUM) return memory.slice(at, at + n);
   const part = n <= SMALL ? small.cut(n) : medium.cut(n);
-  part.set(scratch.subarray(0, n));
+  part.set(memory.subarray(at, at + n));
   return part;
 }
 

@@ -74,6 +74,10 @@ import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write
 /** Details that an error carries beside its number. */
 export interface ErrorDetails {
   bytesWritten?: number | undefined;
+  /** Of a batch of datagrams. */
+  messagesSent?: number | undefined;
+  /** Where a datagram was to go, on a socket that has no peer. */
+  address?: string | undefined;
   cause?: unknown;
 }
 
@@ -85,7 +89,7 @@ export interface Owner {
 const sides = [READ_LOCK, WRITE_LOCK] as const;
 
 /** Buffers that one write takes at most (IOV_MAX, sysconf(3)). */
-const MAX_VECTOR = 1024;
+export const MAX_VECTOR = 1024;
 
 /** With these a stream has ended for good: reset, no answer, or what ICMP said while there was none. */
 const FATAL = new Set([
@@ -110,10 +114,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   readonly device: Device;
   readonly sysfd: number;
   owner: Owner;
-  private readonly pd: PollDesc;
-  private state: number;
+  protected readonly pd: PollDesc;
+  protected state: number;
   /** What few fds need: deadlines, and operations that queue. */
-  private rare: Rare | undefined = undefined;
+  protected rare: Rare | undefined = undefined;
 
   /** Takes an open, non-blocking fd over; `packets` when it keeps message boundaries. */
   constructor(device: Device, sysfd: number, owner: Owner, packets: boolean) {
@@ -305,7 +309,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   /** The first try of a write. */
-  private trySendFirst(buffer: Uint8Array, length: number): number {
+  protected trySendFirst(buffer: Uint8Array, length: number): number {
     if (length > SENT_BY_SCRATCH) return this.trySend(buffer, 0, length);
     scratch.set(buffer);
     return this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
@@ -435,7 +439,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return (this.state & sides[side]) !== 0;
   }
 
-  private expired(side: Side): boolean {
+  protected expired(side: Side): boolean {
     return this.rare?.deadlines?.expired(side) ?? false;
   }
 
@@ -460,7 +464,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   retry(op: Op<never>): void {
     if (this.parkedOn(op.side) !== op) return;
     this.unpark(op.side);
-    this.onReady(op);
+    // Not onReady: without progress a timeout does not start anew.
+    if (op.attempt()) this.finish(op);
+    else this.park(op);
   }
 
   /** From the poller: the operation that owned the side and was parked there goes on. */
@@ -497,7 +503,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   /** Gives an operation that would block the side it needs, or a place in the queue for it. */
-  private wait(op: Op<never>): void {
+  protected wait(op: Op<never>): void {
     const lock = sides[op.side];
     if ((this.state & lock) !== 0) {
       // The owner's timer may be late: who comes after the deadline has missed it all the same.
@@ -527,7 +533,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.device.runtime.start() || this.device.poller.open(this.sysfd, this.pd);
   }
 
-  private park(op: Op<never>): void {
+  protected park(op: Op<never>): void {
     if (op.side === READER) parkRead(this.pd, op);
     else parkWrite(this.pd, op);
   }
@@ -573,13 +579,13 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   // ---- errors
 
-  private refusal(signal: AbortSignal | undefined): number {
+  protected refusal(signal: AbortSignal | undefined): number {
     if ((this.state & CLOSING) !== 0) return CLOSED;
     return signal?.aborted === true ? CANCELED : 0;
   }
 
   /** An operation that fails before it waits; the error has the caller's stack as it is. */
-  private refuse(
+  protected refuse(
     op: OpName,
     number: number,
     signal: AbortSignal | undefined,

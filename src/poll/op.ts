@@ -16,7 +16,7 @@ import { type Cancelable, SignalLink } from "../runtime/canceled.ts";
 import { failParked, type Resolve } from "../runtime/park.ts";
 import type { Waiter } from "../runtime/sched.ts";
 import { CANCELED } from "../syscall/errno.ts";
-import type { FD } from "./fd.ts";
+import type { ErrorDetails, FD } from "./fd.ts";
 
 /** What an operation is called in errors and reports. */
 export type OpName = "read" | "write" | "accept" | "connect" | "wait" | "close";
@@ -45,6 +45,11 @@ export abstract class Op<T> implements Waiter {
     return undefined;
   }
 
+  /** What its error tells beside the number. */
+  protected details(cause: unknown): ErrorDetails {
+    return { bytesWritten: this.progress, cause };
+  }
+
   /** Why the operation was canceled. */
   protected get reason(): unknown {
     return undefined;
@@ -69,8 +74,9 @@ export abstract class Op<T> implements Waiter {
     const cause = number === CANCELED ? this.reason : undefined;
     const resolve = this.detach();
     if (resolve === undefined) return;
-    const { fd, kind, progress } = this;
-    failParked(resolve, () => fd.owner.error(kind, number, { bytesWritten: progress, cause }));
+    const { fd, kind } = this;
+    const details = this.details(cause);
+    failParked(resolve, () => fd.owner.error(kind, number, details));
   }
 
   /** Fails with an error that is not the connection's. */

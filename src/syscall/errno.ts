@@ -13,6 +13,7 @@ export const EINTR = numbers.EINTR;
 export const EBADF = numbers.EBADF;
 export const ENOENT = numbers.ENOENT;
 export const EACCES = numbers.EACCES;
+export const ENODEV = numbers.ENODEV;
 export const EAGAIN = numbers.EAGAIN;
 export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;

@@ -41,7 +41,8 @@ export interface StreamSource extends StreamKernel {
 
 export interface SocketKernel extends StreamKernel {
   socket(family: number, type: number, protocol: number): number;
-  bind(fd: number, sockaddr: Uint8Array): number;
+  /** The addon answers at once; for datagrams Node's answer comes later. */
+  bind(fd: number, sockaddr: Uint8Array): number | Promise<number>;
   /** The addon answers at once; where Node binds and listens, the answer comes later. */
   listen(fd: number, backlog: number): number | Promise<number>;
   accept4(fd: number, out: Uint8Array): number;
@@ -50,6 +51,30 @@ export interface SocketKernel extends StreamKernel {
   getpeername(fd: number, out: Uint8Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): number;
   getsockopt(fd: number, level: number, option: number, out: Uint8Array): number;
+}
+
+/** The calls for datagrams; bytes and addresses pass through the thread's slots (slots.ts). */
+export interface DatagramKernel {
+  /** Tells the addon once where this thread's slots are. */
+  setSlots(memory: Uint8Array): void;
+  /** The whole length of the datagram, even when the buffer was smaller; its sender is in slot 0. */
+  recvfrom(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** Takes what is there, at most `count` datagrams, into the slots from 0 on: how many. */
+  recvmmsg(fd: number, count: number): number;
+  /** To the address in slot 0. */
+  sendto(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    nameLength: number,
+  ): number;
+  /** As sendto, of the first `length` bytes of the thread's scratch buffer. */
+  sendScratchTo(fd: number, length: number, nameLength: number): number;
+  /** Sends the first `count` slots: how many went; the next call tells why one did not. */
+  sendmmsg(fd: number, count: number): number;
+  /** The number of the interface with that name. */
+  ifNameToIndex(name: Uint8Array): number;
 }
 
 export interface EpollKernel {
@@ -90,7 +115,7 @@ export interface LoopKernel {
   pollClose(handle: PollHandle): void;
 }
 
-export interface NativeKernel extends Kernel, LoopKernel {
+export interface NativeKernel extends Kernel, DatagramKernel, LoopKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;

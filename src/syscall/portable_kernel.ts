@@ -11,12 +11,14 @@ import {
   AF_UNIX,
   EPOLL_CTL_ADD,
   SO_ERROR,
+  SOCK_DGRAM,
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./constants.ts";
-import { DuplexKernel } from "./duplex_kernel.ts";
 import { EAGAIN, EBADF, EINVAL, ENOTCONN, EOPNOTSUPP } from "./errno.ts";
 import type { Kernel, Readiness } from "./kernel.ts";
+import { PortableDatagram } from "./portable_datagram.ts";
+import { DatagramTable } from "./portable_datagrams.ts";
 import { Interest, PortableEpoll } from "./portable_epoll.ts";
 import { PortableListener } from "./portable_listener.ts";
 import {
@@ -29,7 +31,11 @@ import {
 } from "./portable_socket.ts";
 import { little, writeName } from "./sockaddr.ts";
 
-const FAMILIES = new Set([AF_UNIX, AF_INET, AF_INET6]);
+/** The families that Node has of each type. */
+const FAMILIES = new Map([
+  [SOCK_STREAM, new Set([AF_UNIX, AF_INET, AF_INET6])],
+  [SOCK_DGRAM, new Set([AF_INET, AF_INET6])],
+]);
 
 /** A counter that wakes the poller of its own thread; no other thread can reach it. */
 class Eventfd {
@@ -37,7 +43,7 @@ class Eventfd {
   readiness: Readiness | undefined = undefined;
 }
 
-export class PortableKernel extends DuplexKernel implements Kernel {
+export class PortableKernel extends DatagramTable implements Kernel {
   /** Every socket by its fd; a connected one has its stream in `ends` as well. */
   private readonly sockets = new Map<number, PortableSocket>();
   private readonly listeners = new Map<number, PortableListener>();
@@ -48,18 +54,26 @@ export class PortableKernel extends DuplexKernel implements Kernel {
   // ---- sockets
 
   socket(family: number, type: number, _protocol: number): number {
-    if (type !== SOCK_STREAM || !FAMILIES.has(family)) return -EOPNOTSUPP;
+    const known = FAMILIES.get(type);
+    if (known === undefined || !known.has(family)) return -EOPNOTSUPP;
     const fd = this.newFd();
-    this.sockets.set(fd, new PortableSocket(family, new SocketOptions()));
+    this.sockets.set(fd, new PortableSocket(family, type, new SocketOptions()));
     return fd;
   }
 
-  bind(fd: number, sockaddr: Uint8Array): number {
+  bind(fd: number, sockaddr: Uint8Array): number | Promise<number> {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
     if (isOutOfReach(sockaddr)) return -EOPNOTSUPP;
+    if (socket.type === SOCK_DGRAM) return this.datagram(fd, socket).bind(sockaddr);
     socket.local = sockaddr;
     return 0;
+  }
+
+  private datagram(fd: number, socket: PortableSocket): PortableDatagram {
+    const made = this.datagrams.get(fd) ?? new PortableDatagram(socket);
+    this.datagrams.set(fd, made);
+    return made;
   }
 
   listen(fd: number, backlog: number): number | Promise<number> {
@@ -77,7 +91,7 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     const stream = listener.accept();
     if (stream === undefined) return -EAGAIN;
     const { family, options, local } = listener.socket;
-    const accepted = new PortableSocket(family, options.copy());
+    const accepted = new PortableSocket(family, SOCK_STREAM, options.copy());
     accepted.local = family === AF_UNIX ? local : localName(stream);
     accepted.peer = family === AF_UNIX ? UNNAMED : peerName(stream);
     const n = this.adopt(stream);
@@ -90,6 +104,7 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
     if (isOutOfReach(sockaddr)) return -EOPNOTSUPP;
+    if (socket.type === SOCK_DGRAM) return this.datagram(fd, socket).connect(sockaddr);
     return socket.connect(sockaddr, (stream) => this.adoptAs(fd, stream));
   }
 
@@ -112,7 +127,9 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
     const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-    const n = socket.options.set(level, option, view.getInt32(0, little));
+    const n = socket.options.set(level, option, view.getInt32(0, little), socket.type);
+    const datagram = this.datagrams.get(fd);
+    if (datagram !== undefined && n === 0) return datagram.set(level, option, value);
     const end = this.ends.get(fd);
     if (n === 0 && end !== undefined && !end.stream.destroyed) {
       socket.options.apply(level, option, end);
@@ -124,7 +141,8 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     const socket = this.sockets.get(fd);
     if (socket === undefined) return -EBADF;
     const isError = level === SOL_SOCKET && option === SO_ERROR;
-    const value = isError ? socket.takeError() : socket.options.get(level, option);
+    const from = this.datagrams.get(fd) ?? socket;
+    const value = isError ? from.takeError() : socket.options.get(level, option);
     new DataView(out.buffer, out.byteOffset, out.byteLength).setInt32(0, value, little);
     return 4;
   }
@@ -134,6 +152,8 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     this.interests.delete(fd);
     this.listeners.get(fd)?.close();
     this.listeners.delete(fd);
+    this.datagrams.get(fd)?.close();
+    this.datagrams.delete(fd);
     const socket = this.sockets.get(fd);
     socket?.close();
     this.sockets.delete(fd);
@@ -146,7 +166,10 @@ export class PortableKernel extends DuplexKernel implements Kernel {
     const eventfd = this.eventfds.get(fd);
     if (end !== undefined) end.watch(readiness);
     else if (eventfd !== undefined) eventfd.readiness = readiness;
-    else (this.listeners.get(fd) ?? this.sockets.get(fd))?.watch(readiness);
+    else {
+      const other = this.datagrams.get(fd) ?? this.listeners.get(fd) ?? this.sockets.get(fd);
+      other?.watch(readiness);
+    }
   }
 
   // ---- epoll

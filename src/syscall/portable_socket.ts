@@ -16,6 +16,7 @@ import {
   SO_RCVBUF,
   SO_REUSEPORT,
   SO_SNDBUF,
+  SOCK_STREAM,
   SOL_SOCKET,
   TCP_KEEPIDLE,
   TCP_NODELAY,
@@ -91,8 +92,9 @@ export class SocketOptions {
   }
 
   /** Remembers an option: 0, or -EOPNOTSUPP for one that Node has no way to set. */
-  set(level: number, option: number, value: number): number {
-    if (level === SOL_SOCKET && (option === SO_RCVBUF || option === SO_SNDBUF)) return -EOPNOTSUPP;
+  set(level: number, option: number, value: number, type: number): number {
+    const isSize = level === SOL_SOCKET && (option === SO_RCVBUF || option === SO_SNDBUF);
+    if (isSize && type === SOCK_STREAM) return -EOPNOTSUPP;
     if (level === SOL_SOCKET && option === SO_REUSEPORT && !HAS_REUSE_PORT) return -EOPNOTSUPP;
     this.values.set(keyOf(level, option), value);
     return 0;
@@ -127,6 +129,7 @@ function keyOf(level: number, option: number): number {
 /** A socket that is not, or not yet, a stream. */
 export class PortableSocket {
   readonly family: number;
+  readonly type: number;
   readonly options: SocketOptions;
   /** What it was bound to; what it is connected to. */
   local: Uint8Array | undefined = undefined;
@@ -138,8 +141,9 @@ export class PortableSocket {
   private pause = FIRST_PAUSE_MS;
   private readiness: Readiness | undefined = undefined;
 
-  constructor(family: number, options: SocketOptions) {
+  constructor(family: number, type: number, options: SocketOptions) {
     this.family = family;
+    this.type = type;
     this.options = options;
   }
 
@@ -218,7 +222,7 @@ export function peerName(socket: Socket): Uint8Array {
 }
 
 /** The index of the interface that Node names in a link-local address. */
-function scopeOf(address: string | undefined): number {
+export function scopeOf(address: string | undefined): number {
   const zone = address?.split("%")[1];
   return zone === undefined ? 0 : zoneIndex(zone);
 }

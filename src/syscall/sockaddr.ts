@@ -107,6 +107,14 @@ export function pack(buffer: Uint8Array): string {
   return out;
 }
 
+/** A sockaddr in bytes, without a name buffer around it. */
+export function decodeBytes(sockaddr: Uint8Array): SocketAddress | undefined {
+  const buffer = new Uint8Array(4 + sockaddr.length);
+  new DataView(buffer.buffer).setUint32(0, sockaddr.length, little);
+  buffer.set(sockaddr, 4);
+  return decode(buffer);
+}
+
 /** What pack packed. */
 export function unpack(packed: string): SocketAddress | undefined {
   const buffer = new Uint8Array(4 + packed.length);
