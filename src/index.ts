@@ -77,6 +77,7 @@ export {
 } from "./net/cosocket.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { DNSResolver, type DNSResolverOptions } from "./net/dns_resolver.ts";
+export { type DuplexConn, fromDuplex } from "./net/duplex.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
 export { type ListenPacketOptions, listenPacket } from "./net/listen_packet.ts";

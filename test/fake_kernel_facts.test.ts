@@ -175,7 +175,7 @@ describe("the fake kernel and Linux", () => {
     const fake = new FakeKernel(new Random(1));
     // A port that was free a moment ago.
     const taken = real.socket(AF_INET, SOCK_STREAM, 0);
-    real.bind(taken, loopback(0));
+    void real.bind(taken, loopback(0));
     real.getsockname(taken, name);
     real.close(taken);
     const address = name.slice(4, 20);

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Conn, go, NetError } from "../src/index.ts";
 import { Random } from "../src/internal/random.ts";
-import { abstractPair, pipePair, type SocketPair, tcpPair } from "../testing/conns.ts";
+import { pipePair, type SocketPair, tcpPair, unixPair } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { inMs, nextChunk, pattern, seeded, turn } from "../testing/support.ts";
 
@@ -120,7 +120,7 @@ async function readAll(conn: Conn, random: Random): Promise<number> {
 
 const pairs: Record<string, () => Promise<SocketPair>> = {
   tcp: tcpPair,
-  unix: abstractPair,
+  unix: unixPair,
   pipe: pipePair,
 };
 

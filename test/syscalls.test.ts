@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Conn, dial, go } from "../src/index.ts";
+import { nativeOnly } from "../testing/backend.ts";
 import { readFull } from "../testing/support.ts";
 import { Child, lacks } from "./child.ts";
 
@@ -52,7 +53,9 @@ function callsBetween(begin: string, end: string): { count: Map<string, number>;
 }
 
 test("an echo costs one receive and one send, and little else", {
-  skip: lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false,
+  skip:
+    nativeOnly("it costs what Node costs") ||
+    (lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false),
 }, async (t) => {
   const prefix = ["strace", "-f", "-qq", "-s", "80", "-o", file, "-e", `trace=${CALLS}`];
   await using server = new Child("traced_server", [], { prefix, timeout: 100_000 });

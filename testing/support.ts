@@ -128,3 +128,10 @@ export function inMs(ms: number): Date {
 
 /** The largest delay of a deadline that a test accepts: machines are shared and stall. */
 export const LATE_MS = 2_000;
+
+/** Closes a connection while more waits to be read than any backend reads ahead: its peer is reset. */
+export async function discardMuch(conn: Conn, peer: Conn): Promise<void> {
+  writeTooMuch(peer).catch(() => {});
+  await conn.waitReadable();
+  await conn.close();
+}

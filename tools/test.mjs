@@ -3,6 +3,7 @@
 //   node tools/test.mjs                       all of them
 //   node tools/test.mjs poll net/tcp          only files whose path contains one of these
 //   node tools/test.mjs --node PATH ...       with another Node
+//   node tools/test.mjs --poller portable ... on another backend ("epoll", "portable")
 //   node tools/test.mjs --reporter tap ...    with another of node:test's reporters
 //   node tools/test.mjs --list ...            names the files, runs nothing
 //
@@ -61,6 +62,7 @@ async function main(args) {
     allowPositionals: true,
     options: {
       node: { type: "string" },
+      poller: { type: "string" },
       reporter: { type: "string" },
       list: { type: "boolean" },
     },
@@ -78,7 +80,9 @@ async function main(args) {
     console.log(files.join("\n"));
     return 0;
   }
-  return runTests(files, { node: values.node, reporter: values.reporter });
+  const { node, poller, reporter } = values;
+  const env = poller === undefined ? process.env : { ...process.env, CORONET_POLLER: poller };
+  return runTests(files, { node, reporter, env });
 }
 
 if (process.argv[1] === import.meta.filename) process.exitCode = await main(process.argv.slice(2));

@@ -6,14 +6,13 @@
  *   unix        "/run/x.sock"  "relative.sock"  "@abstract"
  */
 import { isIPv4, isIPv6 } from "node:net";
-import { networkInterfaces } from "node:os";
+import { formatIP, parseIPv4, parseIPv6, zoneIndex, zoneName } from "../internal/ip.ts";
 import { AF_INET, AF_INET6 } from "../syscall/constants.ts";
 import { Sockaddr } from "../syscall/slots.ts";
 import {
   decodeBytes,
   encodeInet,
   encodeUnix,
-  type InetAddress,
   MAX_UNIX_PATH,
   type SocketAddress,
 } from "../syscall/sockaddr.ts";
@@ -188,7 +187,7 @@ export function inetSockaddr(text: string, port: number, of = "", mapped = false
     return encodeInet({ family: AF_INET, ip: parseIPv4(ip), port, scope: 0 });
   }
   const bytes = parseIPv6(four ? `::ffff:${ip}` : ip);
-  return encodeInet({ family: AF_INET6, ip: bytes, port, scope: zoneIndex(zone) });
+  return encodeInet({ family: AF_INET6, ip: bytes, port, scope: scopeOf(zone) });
 }
 
 /** The sockaddr of a path or an abstract name. Throws an AddressError when it does not fit. */
@@ -214,7 +213,7 @@ export function addrOf(network: Network, address: SocketAddress | undefined): Ad
   }
   const Kind = isPacket(network) ? UDPAddr : TCPAddr;
   if (address === undefined || "path" in address) return new Kind("0.0.0.0", 0);
-  const text = ipText(address);
+  const text = formatIP(address.ip);
   return new Kind(text, address.port, text.includes(":") ? zoneName(address.scope) : "");
 }
 
@@ -224,81 +223,8 @@ function unixText(path: Uint8Array): string {
   return path[0] === 0 ? `@${text.slice(1)}` : text;
 }
 
-function parseIPv4(text: string): Uint8Array {
-  return Uint8Array.from(text.split("."), Number);
-}
-
-/** The 16 bytes of an IPv6 address (RFC 4291, section 2.2); `text` is known to be valid. */
-function parseIPv6(text: string): Uint8Array {
-  let plain = text;
-  const four = /(\d+\.\d+\.\d+\.\d+)$/.exec(text);
-  if (four !== null) {
-    const [a, b, c, d] = parseIPv4(four[1] as string) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    plain = `${text.slice(0, four.index)}${hex((a << 8) | b)}:${hex((c << 8) | d)}`;
-  }
-  const [head, tail] = plain.split("::") as [string, string | undefined];
-  const left = groups(head);
-  const right = groups(tail ?? "");
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const all = [...left, ...new Array<number>(zeros).fill(0), ...right];
-  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
-}
-
-function groups(text: string): number[] {
-  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
-}
-
-function hex(value: number): string {
-  return value.toString(16);
-}
-
-/** Text of an IP address; IPv6 in the form of RFC 5952, mapped IPv4 as IPv4. */
-function ipText({ ip, family }: InetAddress): string {
-  if (family === AF_INET) return ip.join(".");
-  const mapped = ip.subarray(0, 10).every((byte) => byte === 0) && ip[10] === 255 && ip[11] === 255;
-  if (mapped) return ip.subarray(12).join(".");
-  const words: number[] = [];
-  for (let i = 0; i < 16; i += 2) words.push(((ip[i] as number) << 8) | (ip[i + 1] as number));
-  const [start, length] = longestZeros(words);
-  if (length < 2) return words.map(hex).join(":");
-  const head = words.slice(0, start).map(hex).join(":");
-  const tail = words
-    .slice(start + length)
-    .map(hex)
-    .join(":");
-  return `${head}::${tail}`;
-}
-
-function longestZeros(words: number[]): [start: number, length: number] {
-  let best: [number, number] = [0, 0];
-  for (let i = 0; i < 8; i++) {
-    let end = i;
-    while (end < 8 && words[end] === 0) end++;
-    if (end - i > best[1]) best = [i, end - i];
-    if (end > i) i = end;
-  }
-  return best;
-}
-
-function zoneIndex(zone: string): number {
-  if (zone === "") return 0;
-  if (/^\d+$/.test(zone)) return Number(zone);
-  for (const address of networkInterfaces()[zone] ?? []) {
-    // Only its link-local addresses carry the interface's index.
-    if (address.family === "IPv6" && address.scopeid > 0) return address.scopeid;
-  }
+function scopeOf(zone: string): number {
+  const index = zone === "" ? 0 : zoneIndex(zone);
+  if (index > 0 || zone === "" || /^0+$/.test(zone)) return index;
   throw new AddressError(`no interface "${zone}" has a link-local IPv6 address`);
-}
-
-function zoneName(index: number): string {
-  if (index === 0) return "";
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
-    if (addresses?.some((a) => a.family === "IPv6" && a.scopeid === index)) return name;
-  }
-  return String(index);
 }

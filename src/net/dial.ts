@@ -133,10 +133,10 @@ class Dial {
       }
       // Without a name of its own the peer could not answer.
       if (this.network === "unixgram" && this.local === undefined) {
-        this.check(kernel.bind(sysfd, AUTOBIND), target);
+        this.check(await kernel.bind(sysfd, AUTOBIND), target);
       }
       this.setBuffers(sysfd, target);
-      this.prepare(sysfd, target);
+      await this.prepare(sysfd, target);
       if (until !== Infinity) fd.limits().setUntil(WRITER, until);
       await connect(fd, kernel, target.sockaddr, signal);
       if (until !== Infinity) fd.limits().setUntil(WRITER, Infinity);
@@ -158,13 +158,13 @@ class Dial {
   }
 
   /** What the caller wants of the socket before it connects. */
-  private prepare(sysfd: number, { family, addr }: Target): void {
+  private async prepare(sysfd: number, { family, addr }: Target): Promise<void> {
     const { kernel } = this.runtime;
     const { control } = this.options;
     if (control !== undefined) {
       callControl(control, kernel, sysfd, networkOf(this.network, family), String(addr));
     }
-    const bound = this.local?.bind(kernel, sysfd, family) ?? 0;
+    const bound = (await this.local?.bind(kernel, sysfd, family)) ?? 0;
     if (bound < 0) throw this.fail(-bound, addr);
   }
 

@@ -2,6 +2,8 @@
  * errors.ts: the one error of the net package, made at the top edge with all that is known.
  */
 import { ENDS_GOROUTINE } from "../runtime/panic.ts";
+import { runtime } from "../runtime/runtime.ts";
+import { adviceWithoutAddon } from "../syscall/choose.ts";
 import {
   CANCELED,
   CLOSED,
@@ -9,6 +11,7 @@ import {
   ECONNRESET,
   EHOSTUNREACH,
   ENETUNREACH,
+  EOPNOTSUPP,
   EPIPE,
   ETIMEDOUT,
   errorName,
@@ -146,6 +149,7 @@ function hintFor(code: string, network: string): string | undefined {
   if (code === "EADDRINUSE" && network.startsWith("unix")) {
     return "remove the file if nobody listens there any more";
   }
+  if (code === "EOPNOTSUPP" && runtime().portable) return adviceWithoutAddon();
   return HINTS.get(code);
 }
 
@@ -165,11 +169,12 @@ export interface NumberDetails {
 export function errorOf(number: number, details: NumberDetails): NetError {
   const code = errorName(number);
   const setUp = details.op === "dial" || details.op === "listen";
+  const hinted = (setUp && details.text === undefined) || number === EOPNOTSUPP;
   return new NetError({
     ...details,
     code,
     text: details.text ?? errorText(number),
-    hint: setUp && details.text === undefined ? hintFor(code, details.network) : undefined,
+    hint: hinted ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),
   });

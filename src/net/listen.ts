@@ -47,19 +47,20 @@ class StreamAttempt extends Attempt<Listener> {
     this.options = options;
   }
 
-  protected open(place: Place): Listener {
+  protected async open(place: Place): Promise<Listener> {
     const { kernel } = this.runtime;
     const sysfd = kernel.socket(place.family, socketType(this.network), 0);
     if (sysfd < 0) throw this.fail(-sysfd);
     try {
-      return place.family === AF_UNIX ? this.openUnix(sysfd, place) : this.openTCP(sysfd, place);
+      if (place.family === AF_UNIX) return await this.openUnix(sysfd, place);
+      return await this.openTCP(sysfd, place);
     } catch (error) {
       kernel.close(sysfd);
       throw error;
     }
   }
 
-  private openTCP(sysfd: number, place: Place): Listener {
+  private async openTCP(sysfd: number, place: Place): Promise<Listener> {
     const { kernel } = this.runtime;
     const network = this.network as "tcp" | "tcp4" | "tcp6";
     // A port whose old connections are in TIME_WAIT can be listened on again at once (tcp(7)).
@@ -67,17 +68,17 @@ class StreamAttempt extends Attempt<Listener> {
     if (this.options.reusePort === true) this.set(sysfd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (place.family === AF_INET6) this.set(sysfd, IPPROTO_IPV6, IPV6_V6ONLY, place.dual ? 0 : 1);
     applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number));
-    this.listen(sysfd, place);
+    await this.listen(sysfd, place);
     return listenerOf(this.runtime, sysfd, network, undefined);
   }
 
-  private openUnix(sysfd: number, place: Place): Listener {
-    this.listen(sysfd, place);
+  private async openUnix(sysfd: number, place: Place): Promise<Listener> {
+    await this.listen(sysfd, place);
     const path = this.address.startsWith("@") ? undefined : new OwnedPath(this.address);
     return listenerOf(this.runtime, sysfd, this.network as StreamNetwork, path);
   }
 
-  private listen(sysfd: number, place: Place): void {
+  private async listen(sysfd: number, place: Place): Promise<void> {
     const { kernel } = this.runtime;
     const { readBuffer, writeBuffer, backlog, control } = this.options;
     // Before listen: the window scale of accepted connections follows from it (tcp(7)).
@@ -86,9 +87,9 @@ class StreamAttempt extends Attempt<Listener> {
     if (control !== undefined) {
       callControl(control, kernel, sysfd, networkOf(this.network, place.family), this.address);
     }
-    const bound = kernel.bind(sysfd, place.sockaddr);
+    const bound = await kernel.bind(sysfd, place.sockaddr);
     if (bound < 0) throw this.fail(-bound);
-    const listening = kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);
+    const listening = await kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);
     if (listening < 0) throw this.fail(-listening);
   }
 }

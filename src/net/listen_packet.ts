@@ -46,19 +46,19 @@ class PacketAttempt extends Attempt<PacketConn> {
     return this.address === "" ? AUTOBIND : super.unixName();
   }
 
-  protected open(place: Place): PacketConn {
+  protected async open(place: Place): Promise<PacketConn> {
     const { kernel } = this.runtime;
     const sysfd = kernel.socket(place.family, socketType(this.network), 0);
     if (sysfd < 0) throw this.fail(-sysfd);
     try {
-      return this.bind(sysfd, place);
+      return await this.bind(sysfd, place);
     } catch (error) {
       kernel.close(sysfd);
       throw error;
     }
   }
 
-  private bind(sysfd: number, place: Place): PacketConn {
+  private async bind(sysfd: number, place: Place): Promise<PacketConn> {
     const { runtime: rt, address } = this;
     const network = this.network as PacketNetwork;
     const { reusePort, readBuffer, writeBuffer, control } = this.options;
@@ -69,7 +69,7 @@ class PacketAttempt extends Attempt<PacketConn> {
     if (control !== undefined) {
       callControl(control, rt.kernel, sysfd, networkOf(network, place.family), address);
     }
-    const bound = rt.kernel.bind(sysfd, place.sockaddr);
+    const bound = await rt.kernel.bind(sysfd, place.sockaddr);
     if (bound < 0) throw this.fail(-bound);
     const isFile = place.family === AF_UNIX && address !== "" && !address.startsWith("@");
     const path = isFile ? new OwnedPath(address) : undefined;

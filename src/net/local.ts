@@ -55,7 +55,7 @@ export class LocalAddress {
   }
 
   /** Binds a socket of a family that fits: 0 or a negative errno. */
-  bind(kernel: Kernel, sysfd: number, family: number): number {
+  bind(kernel: Kernel, sysfd: number, family: number): number | Promise<number> {
     if (this.unix) return kernel.bind(sysfd, unixSockaddr(this.text));
     const any = family === AF_INET ? "0.0.0.0" : "::";
     if (this.port === 0) {

@@ -668,7 +668,7 @@ describe("adoptConn and adoptListener", () => {
       kernel.releaseFd(sysfd);
       assert.throws(() => adoptListener(sysfd), { code: "EINVAL" });
       assert.throws(() => adoptConn(sysfd), { code: "ENOTCONN" });
-      kernel.listen(sysfd, 5);
+      await kernel.listen(sysfd, 5);
       assert.throws(() => adoptConn(sysfd), /the socket listens: use adoptListener/);
       await using listener = adoptListener(sysfd);
       await using ends = await connect(

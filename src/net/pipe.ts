@@ -6,21 +6,13 @@
  * that holds for a conn holds here: queues of readers and writers, deadlines, half-close, reset when
  * unread bytes are discarded.
  */
-import { Ring } from "../internal/ring.ts";
+import { ByteQueue } from "../internal/byte_queue.ts";
 import { FD } from "../poll/fd.ts";
-import {
-  ARMED,
-  HANGUP,
-  type PollDesc,
-  type Poller,
-  readyRead,
-  readyWrite,
-} from "../runtime/netpoll.ts";
-import { type Device, type Runtime, runtime } from "../runtime/runtime.ts";
-import type { Waiter } from "../runtime/sched.ts";
+import { StreamDevices } from "../runtime/netpoll_streams.ts";
+import { runtime } from "../runtime/runtime.ts";
 import { SHUT_WR } from "../syscall/constants.ts";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE } from "../syscall/errno.ts";
-import type { StreamKernel } from "../syscall/kernel.ts";
+import type { Readiness, StreamSource } from "../syscall/kernel.ts";
 import { scratch } from "../syscall/scratch.ts";
 import type { Addr } from "./addr.ts";
 import { BaseConn } from "./conn.ts";
@@ -29,48 +21,11 @@ import { NOBODY } from "./socket.ts";
 /** Bytes that one direction holds before a writer has to wait. */
 const CAPACITY = 65_536;
 
-const EMPTY = new Uint8Array(0);
-
-/** A queue of bytes. */
-class ByteQueue {
-  private readonly chunks = new Ring<Uint8Array>();
-  /** The oldest chunk, and how much of it is gone already. */
-  private head: Uint8Array = EMPTY;
-  private offset = 0;
-  length = 0;
-
-  push(bytes: Uint8Array): void {
-    this.chunks.push(bytes);
-    this.length += bytes.length;
-  }
-
-  /** Moves bytes into `target`, as many as there are and fit. */
-  shift(target: Uint8Array): number {
-    let moved = 0;
-    while (moved < target.length && this.length > 0) {
-      if (this.offset === this.head.length) {
-        this.head = this.chunks.shift() as Uint8Array;
-        this.offset = 0;
-      }
-      const part = this.head.subarray(this.offset, this.offset + target.length - moved);
-      target.set(part, moved);
-      moved += part.length;
-      this.offset += part.length;
-      this.length -= part.length;
-    }
-    if (this.length === 0) {
-      this.head = EMPTY;
-      this.offset = 0;
-    }
-    return moved;
-  }
-}
-
-/** An event of one end: delivered from the run queue, so that it never runs inside a call. */
-class End implements Waiter {
+/** One end. */
+class End {
   readonly incoming = new ByteQueue();
   peer!: End;
-  pd: PollDesc | undefined;
+  readiness: Readiness | undefined;
   /** The peer will send no more; this end will send no more; this end will read no more. */
   ended = false;
   writeShut = false;
@@ -78,43 +33,16 @@ class End implements Waiter {
   closed = false;
   /** The peer closed with bytes unread: reads and writes fail once, as on a socket. */
   reset = false;
-  private readable = false;
-  private writable = false;
-  private queued = false;
-  private readonly rt: Runtime;
-
-  constructor(rt: Runtime) {
-    this.rt = rt;
-  }
-
-  notify(readable: boolean, writable: boolean): void {
-    if (this.pd === undefined) return;
-    this.readable ||= readable;
-    this.writable ||= writable;
-    if (this.queued) return;
-    this.queued = true;
-    this.rt.sched.enqueue(this);
-  }
-
-  ready(): void {
-    const { pd, readable, writable } = this;
-    this.readable = this.writable = this.queued = false;
-    if (pd === undefined) return;
-    const runnable: Waiter[] = [];
-    if (readable) readyRead(pd, runnable);
-    if (writable) readyWrite(pd, runnable);
-    for (const waiter of runnable) waiter.ready();
-  }
 }
 
-class PipeKernel implements StreamKernel {
+class PipeKernel implements StreamSource {
   private readonly ends = new Map<number, End>();
   private last = 0;
 
   /** Two connected ends. */
-  pair(rt: Runtime): [number, number] {
-    const a = new End(rt);
-    const b = new End(rt);
+  pair(): [number, number] {
+    const a = new End();
+    const b = new End();
     a.peer = b;
     b.peer = a;
     this.ends.set(++this.last, a);
@@ -131,7 +59,7 @@ class PipeKernel implements StreamKernel {
     if (state <= 0) return state;
     const wasFull = incoming.length >= CAPACITY;
     const n = incoming.shift(buffer.subarray(offset, offset + length));
-    if (wasFull) end.peer.notify(false, true);
+    if (wasFull) end.peer.readiness?.notify(false, true, false);
     return n;
   }
 
@@ -163,7 +91,7 @@ class PipeKernel implements StreamKernel {
     const n = Math.min(length, CAPACITY - peer.incoming.length);
     if (n <= 0) return -EAGAIN;
     peer.incoming.push(buffer.slice(offset, offset + n));
-    peer.notify(true, false);
+    peer.readiness?.notify(true, false, false);
     return n;
   }
 
@@ -193,7 +121,7 @@ class PipeKernel implements StreamKernel {
       this.hangUp(end.peer);
     } else {
       end.readShut = true;
-      end.peer.notify(false, true);
+      end.peer.readiness?.notify(false, true, false);
     }
     return 0;
   }
@@ -207,7 +135,7 @@ class PipeKernel implements StreamKernel {
     if (end === undefined) return -EBADF;
     this.ends.delete(fd);
     end.closed = true;
-    end.pd = undefined;
+    end.readiness = undefined;
     // As tcp(7): closing with unread bytes resets the connection, so that the peer learns of it.
     if (end.incoming.length > 0 && !end.peer.closed) end.peer.reset = true;
     this.hangUp(end.peer);
@@ -216,48 +144,15 @@ class PipeKernel implements StreamKernel {
 
   private hangUp(end: End): void {
     end.ended = true;
-    if (end.pd !== undefined) end.pd.flags |= HANGUP;
-    end.notify(true, true);
+    end.readiness?.notify(true, true, true);
   }
 
-  /** Delivers the events of an end to a descriptor from now on. */
-  watch(fd: number, pd: PollDesc): void {
+  watch(fd: number, readiness: Readiness): void {
     const end = this.ends.get(fd) as End;
-    end.pd = pd;
-    pd.flags |= end.ended ? ARMED | HANGUP : ARMED;
+    end.readiness = readiness;
     // As epoll_ctl(2) does, what is ready already counts as an event.
-    const readable = end.ended || end.reset || end.incoming.length > 0;
-    if (readable) end.notify(true, end.ended || end.reset);
-  }
-}
-
-/** Readiness comes from the other end's calls, through the run queue; there is nothing to ask. */
-class PipePoller implements Poller {
-  private readonly kernel: PipeKernel;
-
-  constructor(kernel: PipeKernel) {
-    this.kernel = kernel;
-  }
-
-  init(): number {
-    return 0;
-  }
-
-  open(fd: number, pd: PollDesc): number {
-    this.kernel.watch(fd, pd);
-    return 0;
-  }
-
-  close(): void {}
-
-  poll(): readonly Waiter[] {
-    return [];
-  }
-
-  wake(): void {}
-
-  isPollDescriptor(): boolean {
-    return false;
+    const gone = end.ended || end.reset;
+    if (gone || end.incoming.length > 0) readiness.notify(true, gone, end.ended);
   }
 }
 
@@ -291,8 +186,8 @@ export class PipeConn extends BaseConn {
   }
 }
 
-let device: Device | undefined;
 const kernel = new PipeKernel();
+const devices = new StreamDevices(kernel);
 
 /**
  * Two connected conns in memory, for tests and for code that wants a Conn without a socket. Each
@@ -308,9 +203,8 @@ const kernel = new PipeKernel();
  * console.log(text); // question
  */
 export function pipe(): [PipeConn, PipeConn] {
-  const rt = runtime();
-  device ??= { kernel, poller: new PipePoller(kernel), runtime: rt };
-  const [a, b] = kernel.pair(rt);
+  const device = devices.on(runtime());
+  const [a, b] = kernel.pair();
   return [
     new PipeConn(new FD(device, a, NOBODY, false)),
     new PipeConn(new FD(device, b, NOBODY, false)),

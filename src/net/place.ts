@@ -48,7 +48,7 @@ export abstract class Attempt<R> {
   }
 
   /** Opens a socket there. Throws a NetError and leaves nothing behind. */
-  protected abstract open(place: Place): R;
+  protected abstract open(place: Place): Promise<R>;
 
   /** The sockaddr of a unix address; a network may allow none. */
   protected unixName(): Uint8Array {
@@ -59,15 +59,15 @@ export abstract class Attempt<R> {
   async run(): Promise<R> {
     try {
       const [first, ...others] = await this.places();
-      return this.openFirst(first as Place, others);
+      return await this.openFirst(first as Place, others);
     } catch (error) {
       throw this.malformed(error);
     }
   }
 
-  private openFirst(first: Place, [next, ...rest]: Place[]): R {
+  private async openFirst(first: Place, [next, ...rest]: Place[]): Promise<R> {
     try {
-      return this.open(first);
+      return await this.open(first);
     } catch (error) {
       if (next === undefined || !(error instanceof NetError) || !LACKING.has(error.code)) {
         throw error;

@@ -1,6 +1,7 @@
 /** unixpacket.test.ts: connections that keep message boundaries. */
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
+import { nativeOnly } from "../../testing/backend.ts";
 import { abstractPair, type SocketPair, unixPair } from "../../testing/conns.ts";
 import { withLeakCheck } from "../../testing/leaks.ts";
 import { failure, inMs, nextChunk, pattern, staysPending } from "../../testing/support.ts";
@@ -14,7 +15,7 @@ function withPair(check: (pair: SocketPair) => Promise<void>): (t: TestContext) 
     });
 }
 
-describe("unixpacket", () => {
+describe("unixpacket", { skip: nativeOnly("Node has none") }, () => {
   test("works over a path as well", (t) =>
     withLeakCheck(t, async () => {
       await using pair = await unixPair("unixpacket");

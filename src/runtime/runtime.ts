@@ -7,11 +7,12 @@
  */
 import { type Clock, systemClock } from "../internal/clock.ts";
 import { Random } from "../internal/random.ts";
+import { chosenKernel } from "../syscall/choose.ts";
 import { errorName } from "../syscall/errno.ts";
 import type { Kernel, StreamKernel } from "../syscall/kernel.ts";
-import { nativeKernel } from "../syscall/native.ts";
+import { PortableKernel } from "../syscall/portable_kernel.ts";
 import { type GoroutineStats, goroutineStats } from "./goroutine.ts";
-import { type Host, NodeHost } from "./host.ts";
+import { type Host, NodeHost, PortableHost } from "./host.ts";
 import { PollCache, type Poller } from "./netpoll.ts";
 import { EpollPoller } from "./netpoll_epoll.ts";
 import { parked, type Resolve, resolver } from "./park.ts";
@@ -53,6 +54,8 @@ export interface Device<K extends StreamKernel = StreamKernel> {
 
 /** Numbers about one thread's runtime since it began. */
 export interface RuntimeStats {
+  /** What the runtime stands on: "epoll", by the native addon, or "portable", on node:net. */
+  poller: "epoll" | "portable";
   goroutines: GoroutineStats;
   /** Connections and listeners that are open, and that were ever opened. */
   open: number;
@@ -104,6 +107,11 @@ export class Runtime implements Device<Kernel> {
     return this;
   }
 
+  /** True where it does without the native addon. */
+  get portable(): boolean {
+    return this.kernel instanceof PortableKernel;
+  }
+
   /** Goroutines parked on I/O or a deadline that keep the process alive. */
   get parked(): number {
     return this.counters[0] as number;
@@ -112,6 +120,7 @@ export class Runtime implements Device<Kernel> {
   get stats(): RuntimeStats {
     const { cache, sched, timers, poller } = this;
     return {
+      poller: this.portable ? "portable" : "epoll",
       goroutines: goroutineStats(),
       open: cache.size,
       opened: cache.allocated,
@@ -155,8 +164,13 @@ export class Runtime implements Device<Kernel> {
 
   /** It goes on. */
   release(referenced = true): void {
-    if (referenced) (this.counters[0] as number)--;
-    else this.unreferenced--;
+    if (!referenced) {
+      this.unreferenced--;
+      return;
+    }
+    const left = (this.counters[0] as number) - 1;
+    this.counters[0] = left;
+    if (left === 0 && this.host.idle !== undefined) this.host.idle();
   }
 
   /** Parks the calling goroutine for at least `ms` milliseconds, or until the signal is aborted. */
@@ -181,11 +195,16 @@ let current: Runtime | undefined;
 
 /** This thread's runtime. */
 export function runtime(): Runtime {
-  if (current === undefined) {
-    const native = nativeKernel();
-    current = new Runtime(native, new NodeHost(native), systemClock);
-  }
+  current ??= onThisMachine();
   return current;
+}
+
+/** On the addon, or without it where it cannot be loaded. */
+function onThisMachine(): Runtime {
+  const native = chosenKernel();
+  if (native !== undefined) return new Runtime(native, new NodeHost(native), systemClock);
+  const portable = new PortableKernel();
+  return new Runtime(portable, new PortableHost(portable), systemClock);
 }
 
 /** @internal Puts another runtime in this thread's place, for a test; gives the one before. */

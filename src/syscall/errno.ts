@@ -11,6 +11,9 @@ const numbers = constants.errno;
 
 export const EINTR = numbers.EINTR;
 export const EBADF = numbers.EBADF;
+export const ENOENT = numbers.ENOENT;
+export const EACCES = numbers.EACCES;
+export const ENODEV = numbers.ENODEV;
 export const EAGAIN = numbers.EAGAIN;
 export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;
@@ -59,11 +62,15 @@ const own = new Map<number, [code: string, text: string]>([
   [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
   [BUSY, ["ERR_BUSY", "the connection is in use"]],
   [ETOOMANYREFS, ["ETOOMANYREFS", "too many file descriptors are in flight"]],
+  // On Linux the number has two names; its manual pages use this one for sockets.
+  [EOPNOTSUPP, ["EOPNOTSUPP", "operation not supported"]],
   [ENONET, ["ENONET", "machine is not on the network"]],
   [EHOSTDOWN, ["EHOSTDOWN", "host is down"]],
 ]);
 
 const system = getSystemErrorMap();
+/** Meanings by name: where libuv has numbers of its own (Windows), those of node:os differ. */
+const meanings = new Map([...system.values()]);
 /** Names that libuv, and so the system's map, does not know (EINPROGRESS, …). */
 const others = new Map(Object.entries(numbers).map(([name, number]) => [number as number, name]));
 
@@ -75,5 +82,5 @@ export function errorName(number: number): string {
 
 /** What an error number means, in words. */
 export function errorText(number: number): string {
-  return (own.get(number) ?? system.get(-number))?.[1] ?? `error number ${number}`;
+  return own.get(number)?.[1] ?? meanings.get(errorName(number)) ?? `error number ${number}`;
 }

@@ -8,7 +8,7 @@
 /** Receives a sockaddr: its length as a native-order uint32, then the sockaddr itself. */
 export const NAME_BUFFER_SIZE = 132;
 
-/** The calls that move bytes on a connection; the in-memory pipe implements these alone. */
+/** The calls that move bytes on a connection; kernels of streams implement these alone. */
 export interface StreamKernel {
   recv(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   /** As recv, into the thread's scratch buffer (scratch.ts). */
@@ -28,10 +28,23 @@ export interface StreamKernel {
   close(fd: number): number;
 }
 
+/** Who is told when an fd of a kernel in JavaScript has become ready. May be told too often. */
+export interface Readiness {
+  notify(readable: boolean, writable: boolean, hangup: boolean): void;
+}
+
+/** A kernel whose streams live in JavaScript: it says by itself when one of them is ready. */
+export interface StreamSource extends StreamKernel {
+  /** Tells `readiness` from now on, also at once if something is ready already. */
+  watch(fd: number, readiness: Readiness): void;
+}
+
 export interface SocketKernel extends StreamKernel {
   socket(family: number, type: number, protocol: number): number;
-  bind(fd: number, sockaddr: Uint8Array): number;
-  listen(fd: number, backlog: number): number;
+  /** The addon answers at once; for datagrams Node's answer comes later. */
+  bind(fd: number, sockaddr: Uint8Array): number | Promise<number>;
+  /** The addon answers at once; where Node binds and listens, the answer comes later. */
+  listen(fd: number, backlog: number): number | Promise<number>;
   accept4(fd: number, out: Uint8Array): number;
   connect(fd: number, sockaddr: Uint8Array): number;
   getsockname(fd: number, out: Uint8Array): number;

@@ -65,8 +65,16 @@ function load(): NativeKernel {
   throw new Error(
     `coronet: no native addon for ${process.platform}-${process.arch} could be loaded.\n` +
       tried.map((line) => `  tried ${line}\n`).join("") +
-      `  To build one, install a C compiler and run: node ${join(packageRoot(), "tools", "build-native.mjs")}`,
+      `  ${howToGetIt()}`,
   );
+}
+
+/** What to do where the addon is missing. */
+export function howToGetIt(): string {
+  const { platform, arch } = process;
+  if (platform !== "linux") return `There is none for ${platform}-${arch} yet.`;
+  const tool = join(packageRoot(), "tools", "build-native.mjs");
+  return `To build one, install a C compiler and run: node ${tool}`;
 }
 
 let loaded: NativeKernel | undefined;

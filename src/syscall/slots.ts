@@ -57,8 +57,13 @@ export class Sockaddr {
 }
 
 export class Slots {
-  readonly memory = new Uint8Array(new SharedArrayBuffer(MEMORY_SIZE));
-  private readonly heads = new Int32Array(this.memory.buffer, 0, DATA_AT / 4);
+  readonly memory: Uint8Array;
+  private readonly heads: Int32Array;
+
+  constructor(memory: Uint8Array = new Uint8Array(new SharedArrayBuffer(MEMORY_SIZE))) {
+    this.memory = memory;
+    this.heads = new Int32Array(memory.buffer, 0, DATA_AT / 4);
+  }
 
   /** The whole length of the datagram that was received into a slot; the slot may hold less. */
   size(slot: number): number {
@@ -112,11 +117,14 @@ export class Slots {
 }
 
 let slots: Slots | undefined;
+/** Who has been told where they are. A test may have a second kernel in its thread. */
+const told = new WeakSet<DatagramKernel>();
 
 /** This thread's slots, made when they are first needed. */
 export function slotsFor(kernel: DatagramKernel): Slots {
-  if (slots === undefined) {
-    slots = new Slots();
+  slots ??= new Slots();
+  if (!told.has(kernel)) {
+    told.add(kernel);
     kernel.setSlots(slots.memory);
   }
   return slots;

@@ -13,7 +13,8 @@
 import { endianness } from "node:os";
 import { AF_INET, AF_INET6, AF_UNIX } from "./constants.ts";
 
-const little = endianness() === "LE";
+/** Whether this machine's integers begin with their lowest byte. */
+export const little = endianness() === "LE";
 
 export interface InetAddress {
   family: typeof AF_INET | typeof AF_INET6;
@@ -75,6 +76,13 @@ function unixPath(bytes: Uint8Array): Uint8Array {
   if (bytes.length === 0 || bytes[0] === 0) return bytes.slice();
   const end = bytes.indexOf(0);
   return bytes.slice(0, end === -1 ? bytes.length : end);
+}
+
+/** Puts a sockaddr into a name buffer, as the kernel does. */
+export function writeName(buffer: Uint8Array, sockaddr: Uint8Array): void {
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  view.setUint32(0, sockaddr.length, little);
+  buffer.set(sockaddr, 4);
 }
 
 /** A name buffer's sockaddr as a string, one character per byte. */

@@ -1,6 +1,7 @@
 /** A worker thread that uses Coronet. Its workerData says what it does; "ready" is posted when it does. */
 import { parentPort, workerData } from "node:worker_threads";
 import { type Conn, dial, go, type Listener, listen, pipe } from "../../src/index.ts";
+import { lacksAbstractNames } from "../../testing/backend.ts";
 
 const ANY = "127.0.0.1:0";
 
@@ -63,7 +64,9 @@ const programs: Record<string, () => Promise<void>> = {
   async everything() {
     const [a, b] = await pair();
     const [c] = pipe();
-    const listener = await listen("unix", `@coronet-worker-${process.pid}-${Math.random()}`);
+    const name = `coronet-worker-${process.pid}-${Math.random()}`;
+    const network = lacksAbstractNames() === undefined ? "unix" : "tcp";
+    const listener = await listen(network, network === "tcp" ? ANY : `@${name}`);
     a.setDeadline(new Date(Date.now() + 1));
     b.setTimeouts({ idle: 5 });
     go(() => a.read(new Uint8Array(1)));
@@ -71,7 +74,7 @@ const programs: Record<string, () => Promise<void>> = {
     go(() => c.read(new Uint8Array(1)));
     go(serve, listener);
     go(async () => {
-      for (;;) await (await dial("unix", String(listener.addr))).close();
+      for (;;) await (await dial(network, String(listener.addr))).close();
     });
     ready();
   },

@@ -1,0 +1,20 @@
+/** certificate.ts: a key and a certificate for tests of TLS: self-signed, for localhost, not secret. */
+export const PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcLjPG9ctm1gdbY//
+ce+st2AWtRtWZv1Xpq4Rq+GTbvKhRANCAARgicrnoeFjmrU098lBl9s05fiIDpJG
+8aq2yCCnf5KCNENssZwhBkzbSo2CPTtElsl5pIhqFETs+XQFnMStBcEc
+-----END PRIVATE KEY-----
+`;
+
+export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUCoROzAUrY7mKxWeZfufgsK5a3FMwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTEzMTUwMFoYDzIxMjYxMDI4
+MTMxNTAwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARgicrnoeFjmrU098lBl9s05fiIDpJG8aq2yCCnf5KCNENssZwhBkzb
+So2CPTtElsl5pIhqFETs+XQFnMStBcEco28wbTAdBgNVHQ4EFgQUdN30T0Lwdyyw
+gqfmM8vrh6slKoIwHwYDVR0jBBgwFoAUdN30T0LwdyywgqfmM8vrh6slKoIwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgGeGCDmgkF9CIiVe96IEZ6J9ylNh+xijuf7sVe8heEeYCIQDl
+3Lfaea2vOo6fwo8QdEfLacrr5hLklhCRECRMMQNSQA==
+-----END CERTIFICATE-----
+`;
