@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { type Conn, dial, listenPacket, NetError, type PacketConn } from "../src/index.ts";
 import { lacksIPv6, socketFolder } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { inMs, turn } from "../testing/support.ts";
-import { lacks } from "./child.ts";
+import { Child, lacks } from "./child.ts";
 
 /** Ends a program when it is disposed of. */
 class Program implements AsyncDisposable {
@@ -274,4 +274,19 @@ describe("socat", { skip: lacks("socat", "-V") ?? false }, () => {
       assert.equal((await ask(conn, Buffer.from("echo"))).toString(), "echo");
     }),
   );
+});
+
+test("a batch costs one system call, and iteration takes batches", {
+  skip: lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false,
+}, async () => {
+  await using folder = await socketFolder();
+  const trace = folder.path("trace");
+  const calls = "trace=sendmmsg,recvmmsg,sendto,recvfrom,sendmsg,recvmsg";
+  const prefix = ["strace", "-f", "-qq", "-s", "0", "-o", trace, "-e", calls];
+  await using child = new Child("batches", [], { prefix, timeout: 100_000 });
+  const { stdout } = await child.ended;
+  assert.equal(stdout, `${20 * 64}\n`);
+  const names = readFileSync(trace, "utf8").match(/(?<=^\d+ +)\w+(?=\()/gm) ?? [];
+  const counts = names.reduce((map, name) => map.set(name, (map.get(name) ?? 0) + 1), new Map());
+  assert.deepEqual(Object.fromEntries(counts), { sendmmsg: 20, recvmmsg: 20 });
 });
