@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { type Conn, dial, listenPacket, NetError, type PacketConn } from "../src/index.ts";
 import { lacksIPv6, socketFolder } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { inMs, turn } from "../testing/support.ts";
-import { lacks } from "./child.ts";
+import { Child, lacks } from "./child.ts";
 
 /** Ends a program when it is disposed of. */
 class Program implements AsyncDisposable {
@@ -48,10 +48,25 @@ async function freePort(): Promise<number> {
   return Number(String(conn.localAddr).split(":")[1]);
 }
 
-/**
- * Sends until an answer comes: the other program may not listen yet, which is ECONNREFUSED, and
- * datagrams may get lost.
- */
+/** A program that serves a port of its own: on another one when somebody else was quicker. */
+async function serving(
+  start: (port: number) => Program,
+  ready: string,
+): Promise<{ program: Program; port: number }> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    const program = start(port);
+    try {
+      await program.says(ready);
+      return { program, port };
+    } catch (error) {
+      await program[Symbol.asyncDispose]();
+      if (attempt === 10) throw error;
+    }
+  }
+}
+
+/** Sends until an answer comes: datagrams may get lost, or be refused for a moment. */
 async function ask(conn: Conn, question: Uint8Array): Promise<Buffer> {
   const answer = Buffer.alloc(1500);
   for (;;) {
@@ -138,8 +153,8 @@ describe("dnsmasq over dial of udp", { skip: lacks("dnsmasq", "--version") ?? fa
 
   test("answers questions, also many at once on one socket", { timeout: 60_000 }, (t) =>
     withLeakCheck(t, async () => {
-      const port = await freePort();
-      await using _ = serve(port);
+      const { program, port } = await serving(serve, "started");
+      await using _ = program;
       await using conn = await dial("udp", `127.0.0.1:${port}`);
       const one = decodeReply(await ask(conn, encodeQuery(1, "one.test", TYPE_A)));
       assert.deepEqual(
@@ -168,8 +183,8 @@ describe("dnsmasq over dial of udp", { skip: lacks("dnsmasq", "--version") ?? fa
 
   test("answers a PacketConn that asks by batch", { timeout: 60_000 }, (t) =>
     withLeakCheck(t, async () => {
-      const port = await freePort();
-      await using _ = serve(port);
+      const { program, port } = await serving(serve, "started");
+      await using _ = program;
       await using probe = await dial("udp", `127.0.0.1:${port}`);
       await ask(probe, encodeQuery(1, "one.test", TYPE_A));
       await using conn = await listenPacket("udp4", "127.0.0.1:0");
@@ -236,9 +251,14 @@ describe("socat", { skip: lacks("socat", "-V") ?? false }, () => {
 
   test("UDP4-RECVFROM echoes what dial of udp sends", { timeout: 60_000 }, (t) =>
     withLeakCheck(t, async () => {
-      const port = await freePort();
-      const echo = `UDP4-RECVFROM:${port},bind=127.0.0.1,fork`;
-      await using _ = new Program("socat", [echo, "EXEC:cat"]);
+      const { program, port } = await serving(
+        (port) =>
+          new Program("socat", [
+            ...["-d", "-d", `UDP4-RECVFROM:${port},bind=127.0.0.1,fork`, "EXEC:cat"],
+          ]),
+        "receiving",
+      );
+      await using _ = program;
       await using conn = await dial("udp4", `127.0.0.1:${port}`);
       assert.equal((await ask(conn, Buffer.from("echo"))).toString(), "echo");
     }),
@@ -254,4 +274,19 @@ describe("socat", { skip: lacks("socat", "-V") ?? false }, () => {
       assert.equal((await ask(conn, Buffer.from("echo"))).toString(), "echo");
     }),
   );
+});
+
+test("a batch costs one system call, and iteration takes batches", {
+  skip: lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false,
+}, async () => {
+  await using folder = await socketFolder();
+  const trace = folder.path("trace");
+  const calls = "trace=sendmmsg,recvmmsg,sendto,recvfrom,sendmsg,recvmsg";
+  const prefix = ["strace", "-f", "-qq", "-s", "0", "-o", trace, "-e", calls];
+  await using child = new Child("batches", [], { prefix, timeout: 100_000 });
+  const { stdout } = await child.ended;
+  assert.equal(stdout, `${20 * 64}\n`);
+  const names = readFileSync(trace, "utf8").match(/(?<=^\d+ +)\w+(?=\()/gm) ?? [];
+  const counts = names.reduce((map, name) => map.set(name, (map.get(name) ?? 0) + 1), new Map());
+  assert.deepEqual(Object.fromEntries(counts), { sendmmsg: 20, recvmmsg: 20 });
 });
