@@ -125,6 +125,7 @@ function message(init: NetErrorInit): string {
 const EVERYDAY = new Set([
   ECONNRESET,
   EPIPE,
+  ECONNREFUSED,
   ETIMEDOUT,
   EHOSTUNREACH,
   ENETUNREACH,
