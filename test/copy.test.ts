@@ -28,6 +28,7 @@ import {
   failure,
   inMs,
   MORE_THAN_FITS,
+  nextChunk,
   pattern,
   pieces,
   readAll,
@@ -184,6 +185,16 @@ for (const [name, from, to] of ways) {
       assert.equal((await readFull(link.sink, 3)).length, 3);
     });
 
+    run("bytes that are put back wake a copy that waits", async (link) => {
+      const copying = copy(link.dst, link.src);
+      assert.ok(await staysPending(copying));
+      link.src.unread(Buffer.from("abc"));
+      assert.equal(String(Buffer.from(await readFull(link.sink, 3))), "abc");
+      await feed(link.client, Buffer.from("def"));
+      assert.equal(await copying, 6);
+      assert.equal(String(Buffer.from(await readFull(link.sink, 3))), "def");
+    });
+
     run("a deadline of the source ends it", async (link) => {
       link.src.setReadDeadline(inMs(1));
       const error = await failure(copy(link.dst, link.src), "ERR_DEADLINE");
@@ -283,6 +294,17 @@ function reader(text: string): Reader["read"] {
     return n === 0 ? null : n;
   };
 }
+
+test("packets stay packets", (t) =>
+  withLeakCheck(t, async () => {
+    const packets = (): ReturnType<typeof abstractPair> => abstractPair("unixpacket");
+    await using link = await chain(packets, packets);
+    const copying = copy(link.dst, link.src);
+    for (const packet of ["one", "three"]) await link.client.write(packet);
+    for (const length of [3, 5]) assert.equal((await nextChunk(link.sink))?.length, length);
+    await link.client.closeWrite();
+    assert.equal(await copying, 8);
+  }));
 
 test("a source that is reset fails with ECONNRESET; what came before has arrived", (t) =>
   withLeakCheck(t, async () => {
