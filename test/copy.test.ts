@@ -8,6 +8,7 @@ import {
   BufWriter,
   type Conn,
   copy,
+  discard,
   go,
   limitReader,
   multiReader,
@@ -555,6 +556,15 @@ describe("copy of a file", () => {
   });
 });
 
+test("a copy between two that never wait leaves turns to others", async () => {
+  let stopped = false;
+  setImmediate(() => {
+    stopped = true;
+  });
+  const endless: Reader = { read: async (p) => (stopped ? null : p.length) };
+  assert.ok((await copy(discard, endless)) > 0);
+});
+
 test("copy into a buffered writer sends what it gathered first", (t) =>
   withLeakCheck(t, async () => {
     await using link = await chain(tcpPair, tcpPair);
@@ -584,6 +594,11 @@ test("readers and writers of any kind can be copied", async () => {
   };
   assert.equal(await copy(sink, teeReader({ read: reader("abc") }, see)), 3);
   assert.deepEqual([text, seen], ["abc", "abc"]);
+  const short = { write: async () => 1 };
+  const taken = await copy(short, { read: reader("abc") }).catch((reason: unknown) => reason);
+  const cut = taken as NetError;
+  assert.deepEqual([cut.code, cut.bytesWritten], ["ERR_SHORT_WRITE", 1]);
+  assert.equal(String(Buffer.from(cut.partial ?? [])), "bc");
   const failing = { write: () => Promise.reject(new Error("full")) };
   const error = await copy(failing, { read: reader("abc") }).catch((reason: unknown) => reason);
   const { message, partial, bytesWritten } = error as NetError;
