@@ -189,7 +189,7 @@ describe("accept", () => {
       assert.equal(await readText(client, 100), `served ${i}\n`);
       await client.close();
     }
-    assert.equal(await child.line(), "accepted 80");
+    assert.equal(await child.line(), "accepted 240");
     assert.equal((await child.ended).status, 0);
   });
 });
