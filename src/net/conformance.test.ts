@@ -11,7 +11,6 @@ import {
   tcpPair,
   unixPair,
 } from "../../testing/conns.ts";
-import { memoryDuplexPair, nodeSocketPair } from "../../testing/duplexes.ts";
 import { discardMuch } from "../../testing/support.ts";
 
 const tcp = { features: { reset: resetTCP } };
@@ -35,5 +34,3 @@ connSuite("unix, an abstract name", {
   ...unix,
 });
 connSuite("pipe", { pair: pipePair });
-connSuite("fromDuplex, streams in memory", { pair: memoryDuplexPair });
-connSuite("fromDuplex, sockets of node:net", { pair: nodeSocketPair });
