@@ -12,7 +12,6 @@ import {
   tcpPair,
   unixPair,
 } from "../../testing/conns.ts";
-import { memoryDuplexPair, nodeSocketPair } from "../../testing/duplexes.ts";
 import { discardMuch } from "../../testing/support.ts";
 
 const tcp = { features: { reset: resetTCP } };
@@ -38,5 +37,3 @@ connSuite("unix, an abstract name", {
 connSuite("pipe", { pair: pipePair });
 connSuite("pooled, on its second user", { pair: () => pooledPair(false) });
 connSuite("pooled, read through a buffer", { pair: () => pooledPair(true) });
-connSuite("fromDuplex, streams in memory", { pair: memoryDuplexPair });
-connSuite("fromDuplex, sockets of node:net", { pair: nodeSocketPair });

@@ -1,7 +1,3 @@
 /** portable_conformance.test.ts: the suite of Conn on the portable backend, in a process of its own. */
 process.env.CORONET_POLLER = "portable";
 await import("./conformance.test.ts");
-await import("./pipe.test.ts");
-await import("./packet_conformance.test.ts");
-await import("./packet_conn.test.ts");
-await import("./udp.test.ts");

@@ -110,8 +110,13 @@ function bindError(number: number, sockaddr: Uint8Array): number {
 }
 
 function identityOf(path: string | undefined): string | undefined {
-  const stat = path === undefined ? undefined : lstatSync(path, { throwIfNoEntry: false });
-  return stat && `${stat.dev}:${stat.ino}`;
+  if (path === undefined) return undefined;
+  try {
+    const { dev, ino } = lstatSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Closes a listener. libuv removes its path, whatever stands there now: something else is kept. */
