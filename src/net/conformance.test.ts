@@ -5,7 +5,6 @@ import {
   dualStackPair,
   lacksIPv6,
   pipePair,
-  pooledPair,
   resetTCP,
   tcp6Pair,
   tcpPair,
@@ -20,5 +19,3 @@ connSuite("tcp, a dual-stack listener dialled by IPv4", { pair: dualStackPair, .
 connSuite("unix, a path", { pair: unixPair });
 connSuite("unix, an abstract name", { pair: abstractPair });
 connSuite("pipe", { pair: pipePair });
-connSuite("pooled, on its second user", { pair: () => pooledPair(false) });
-connSuite("pooled, read through a buffer", { pair: () => pooledPair(true) });
