@@ -359,6 +359,33 @@ test("large reads go straight to the source, and memory grows with what arrives"
   assert.ok(Math.max(...sizes) <= 65_536, String(sizes));
 });
 
+test("a reader that waits over a conn holds no memory for what it has read", async () => {
+  const collect = globalThis.gc;
+  assert.ok(collect, "the runner gives --expose-gc");
+  const count = 100;
+  const line = `${"x".repeat(30_000)}\n`;
+  const pipes = Array.from({ length: count }, () => pipe());
+  const readers = pipes.map(([, b]) => new BufReader(b));
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  for (const [a] of pipes) await a.write(line.repeat(2));
+  for (const reader of readers) {
+    for (let i = 0; i < 2; i++) assert.equal((await reader.readLine())?.length, 30_000);
+  }
+  const waiting = readers.map((reader) =>
+    assert.rejects(reader.readLine(), { code: "ERR_CLOSED" }),
+  );
+  // The collector gives memory back after a turn.
+  for (let i = 0; i < 5; i++) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const held = process.memoryUsage().arrayBuffers - before;
+  assert.ok(held < count * 1000, `${held} bytes are held for ${count} readers`);
+  for (const [a, b] of pipes) await Promise.all([a.close(), b.close()]);
+  await Promise.all(waiting);
+});
+
 // When a delimiter search begins anew with every byte, this is not done within the runner's time limit.
 test("a delimiter that trickles in a byte at a time costs linear time", async () => {
   const length = 1 << 18;
