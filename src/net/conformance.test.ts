@@ -6,7 +6,6 @@ import {
   dualStackPair,
   lacksIPv6,
   pipePair,
-  pooledPair,
   resetTCP,
   tcp6Pair,
   tcpPair,
@@ -35,5 +34,3 @@ connSuite("unix, an abstract name", {
   ...unix,
 });
 connSuite("pipe", { pair: pipePair });
-connSuite("pooled, on its second user", { pair: () => pooledPair(false) });
-connSuite("pooled, read through a buffer", { pair: () => pooledPair(true) });
