@@ -24,12 +24,14 @@ async function pullChunk(
   chunks: AsyncIterator<Uint8Array, undefined>,
   controller: ReadableByteStreamController,
 ): Promise<void> {
-  const { done, value } = await chunks.next();
-  if (done === true) {
+  let next = await chunks.next();
+  // An empty datagram: a stream of bytes has no place for it.
+  while (next.done !== true && next.value.length === 0) next = await chunks.next();
+  if (next.done === true) {
     controller.close();
     // A reader may have brought a buffer in the meantime.
     controller.byobRequest?.respond(0);
-  } else controller.enqueue(ownMemory(value));
+  } else controller.enqueue(ownMemory(next.value));
 }
 
 async function pullInto(
@@ -38,7 +40,9 @@ async function pullInto(
   controller: ReadableByteStreamController,
 ): Promise<void> {
   const view = request.view as ArrayBufferView;
-  const n = await conn.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  let n = await conn.read(bytes);
+  while (n === 0) n = await conn.read(bytes);
   if (n === null) controller.close();
   request.respond(n ?? 0);
 }
