@@ -34,10 +34,26 @@
 #define DATA_AT (SLOTS * HEAD_SIZE)
 #define MEMORY_SIZE (DATA_AT + SLOTS * DATA_STRIDE)
 
+/* udp(7): one message whose bytes the kernel cuts into datagrams of one size. */
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#define UDP_SEGMENT 103
+/* A datagram that fits into a packet of the usual network (1500 bytes with IPv6's headers). */
+#define SEGMENT_AT_MOST 1452
+#define SEGMENTS_TOTAL 65000
+
+typedef union {
+  char bytes[CMSG_SPACE(sizeof(uint16_t))];
+  struct cmsghdr align;
+} segment_size;
+
 struct datagram_slots {
   uint8_t* memory;
   struct mmsghdr in[SLOTS], out[SLOTS];
   struct iovec in_parts[SLOTS], out_parts[SLOTS];
+  segment_size sizes[SLOTS];
+  int runs[SLOTS]; /* how many slots each message of `out` stands for */
 };
 
 typedef struct {
@@ -54,11 +70,10 @@ static void prepare(struct datagram_slots* slots, uint8_t* memory) {
     uint8_t* data = memory + DATA_AT + i * DATA_STRIDE;
     slots->in_parts[i] = (struct iovec){.iov_base = data, .iov_len = DATA_SIZE};
     slots->out_parts[i] = (struct iovec){.iov_base = data, .iov_len = 0};
-    slots->in[i].msg_hdr.msg_name = slots->out[i].msg_hdr.msg_name = head_of(slots, i) + NAME_AT;
+    slots->in[i].msg_hdr.msg_name = head_of(slots, i) + NAME_AT;
     slots->in[i].msg_hdr.msg_namelen = NAME_SIZE;
     slots->in[i].msg_hdr.msg_iov = &slots->in_parts[i];
-    slots->out[i].msg_hdr.msg_iov = &slots->out_parts[i];
-    slots->in[i].msg_hdr.msg_iovlen = slots->out[i].msg_hdr.msg_iovlen = 1;
+    slots->in[i].msg_hdr.msg_iovlen = 1;
   }
 }
 
@@ -190,30 +205,85 @@ static napi_value js_send_scratch_to(napi_env env, napi_callback_info info) {
   return result_of(env, send_to(slots, fd, self->scratch, (size_t)length, name_length));
 }
 
-/* sendmmsg(fd, count): sends the first `count` slots, each to the address in its head (none when that
- * is empty). How many were sent; the error of the first one that was not is told by the next call. */
-static napi_value js_sendmmsg(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  int32_t fd, count;
-  struct datagram_slots* slots = get_slots(env);
-  if (slots == NULL || !get_args(env, info, 2, args) || !get_int(env, args[0], "fd", &fd) ||
-      !get_count(env, args[1], &count))
-    return NULL;
+/* Takes the lengths out of the heads; false when one does not lie within its slot. */
+static bool get_heads(struct datagram_slots* slots, int count, head* heads) {
   for (int i = 0; i < count; i++) {
-    head given;
-    memcpy(&given, head_of(slots, i), sizeof given);
-    if (given.length < 0 || given.length > DATA_SIZE || given.name_length < 0 ||
-        given.name_length > NAME_SIZE) {
-      napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a slot's lengths must lie within it");
-      return NULL;
-    }
-    slots->out_parts[i].iov_len = (size_t)given.length;
-    slots->out[i].msg_hdr.msg_name = given.name_length == 0 ? NULL : head_of(slots, i) + NAME_AT;
-    slots->out[i].msg_hdr.msg_namelen = (socklen_t)given.name_length;
+    memcpy(&heads[i], head_of(slots, i), sizeof heads[i]);
+    if (heads[i].length < 0 || heads[i].length > DATA_SIZE || heads[i].name_length < 0 ||
+        heads[i].name_length > NAME_SIZE)
+      return false;
+    slots->out_parts[i].iov_len = (size_t)heads[i].length;
   }
+  return true;
+}
+
+/* How many slots from `first` on go to one receiver and have one length; the last may be shorter. */
+static int run_length(const struct datagram_slots* slots, const head* heads, int first, int count) {
+  const head* begin = &heads[first];
+  int total = begin->length, run = 1;
+  if (total == 0 || total > SEGMENT_AT_MOST) return 1;
+  for (int i = first + 1; i < count; i++, run++) {
+    int length = heads[i].length;
+    total += length;
+    if (length == 0 || length > begin->length || heads[i - 1].length < begin->length ||
+        total > SEGMENTS_TOTAL || heads[i].name_length != begin->name_length ||
+        memcmp(head_of(slots, i) + NAME_AT, head_of(slots, first) + NAME_AT,
+               (size_t)begin->name_length) != 0)
+      break;
+  }
+  return run;
+}
+
+static void cut_into(struct msghdr* message, segment_size* space, uint16_t size) {
+  message->msg_control = space->bytes;
+  message->msg_controllen = sizeof space->bytes;
+  struct cmsghdr* control = CMSG_FIRSTHDR(message);
+  control->cmsg_level = SOL_UDP;
+  control->cmsg_type = UDP_SEGMENT;
+  control->cmsg_len = CMSG_LEN(sizeof size);
+  memcpy(CMSG_DATA(control), &size, sizeof size);
+}
+
+/* Makes messages of the slots: one of each, or one of each run. How many messages. */
+static unsigned make_messages(struct datagram_slots* slots, const head* heads, int count, bool runs) {
+  unsigned messages = 0;
+  for (int i = 0; i < count; i += slots->runs[messages++]) {
+    struct msghdr* message = &slots->out[messages].msg_hdr;
+    int run = runs ? run_length(slots, heads, i, count) : 1;
+    slots->runs[messages] = run;
+    memset(message, 0, sizeof *message);
+    message->msg_name = heads[i].name_length == 0 ? NULL : head_of(slots, i) + NAME_AT;
+    message->msg_namelen = (socklen_t)heads[i].name_length;
+    message->msg_iov = &slots->out_parts[i];
+    message->msg_iovlen = (size_t)run;
+    if (run > 1) cut_into(message, &slots->sizes[messages], (uint16_t)heads[i].length);
+  }
+  return messages;
+}
+
+/* sendmmsg(fd, count, runs): sends the first `count` slots, each to the address in its head (none when
+ * that is empty). How many were sent; the error of the first one that was not is told by the next call.
+ * With `runs` 1, datagrams of one length to one receiver go through the kernel together (UDP_SEGMENT):
+ * an error may then be that of any of them, or the kernel's that it can't do so. */
+static napi_value js_sendmmsg(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  int32_t fd, count, runs;
+  head heads[SLOTS];
+  struct datagram_slots* slots = get_slots(env);
+  if (slots == NULL || !get_args(env, info, 3, args) || !get_int(env, args[0], "fd", &fd) ||
+      !get_count(env, args[1], &count) || !get_int(env, args[2], "runs", &runs))
+    return NULL;
+  if (!get_heads(slots, count, heads)) {
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "a slot's lengths must lie within it");
+    return NULL;
+  }
+  unsigned messages = make_messages(slots, heads, count, runs != 0);
   long n;
-  RETRY_EINTR(n, syscall(SYS_sendmmsg, fd, slots->out, (unsigned)count, MSG_NOSIGNAL));
-  return result_of(env, n);
+  RETRY_EINTR(n, syscall(SYS_sendmmsg, fd, slots->out, messages, MSG_NOSIGNAL));
+  if (n == -1) return result_of(env, -1);
+  int sent = 0;
+  for (long i = 0; i < n; i++) sent += slots->runs[i];
+  return make_int(env, sent);
 }
 
 /* ifNameToIndex(name in bytes): an interface's number, or -errno. */

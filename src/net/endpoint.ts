@@ -49,6 +49,7 @@ export function timeoutOf(ms: number | null, name: string): number {
   return ms;
 }
 
+/** Whatever reads and writes on an fd. */
 export abstract class Endpoint implements Owner {
   /** @internal */
   readonly fd: FD;
@@ -58,22 +59,27 @@ export abstract class Endpoint implements Owner {
     fd.owner = this;
   }
 
+  /** "tcp", "udp", "unix", … */
   abstract get network(): string;
 
+  /** Sets both deadlines; null clears them. One in the past fails what waits at once. */
   setDeadline(t: Date | null): void {
     const until = this.untilOf(t);
     this.fd.limits().setUntil(READER, until);
     this.fd.limits().setUntil(WRITER, until);
   }
 
+  /** Sets the deadline of reads; null clears it. */
   setReadDeadline(t: Date | null): void {
     this.fd.limits().setUntil(READER, this.untilOf(t));
   }
 
+  /** Sets the deadline of writes; null clears it. */
   setWriteDeadline(t: Date | null): void {
     this.fd.limits().setUntil(WRITER, this.untilOf(t));
   }
 
+  /** Sets inactivity timeouts, which start anew with every operation. */
   setTimeouts(timeouts: Timeouts): void {
     this.checkOpen("set");
     const { read, write, idle, connect } = timeouts;
@@ -84,11 +90,13 @@ export abstract class Endpoint implements Owner {
     if (idle !== undefined) limits.setIdle(timeoutOf(idle, "idle"));
   }
 
+  /** An operation that waits here keeps the process alive (the default). */
   ref(): this {
     this.fd.setReferenced(true);
     return this;
   }
 
+  /** It does not. */
   unref(): this {
     this.fd.setReferenced(false);
     return this;

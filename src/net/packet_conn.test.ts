@@ -26,6 +26,7 @@ import {
   IPV6_MULTICAST_HOPS,
   IPV6_MULTICAST_LOOP,
   IPV6_UNICAST_HOPS,
+  SOL_SOCKET,
 } from "../syscall/constants.ts";
 import { nativeKernel } from "../syscall/native.ts";
 import { HAS_REUSE_PORT } from "../syscall/portable_socket.ts";
@@ -43,6 +44,9 @@ async function receive(conn: PacketConn): Promise<string> {
   const { n } = await conn.readFrom(buffer);
   return buffer.toString("utf8", 0, n);
 }
+
+/** socket(7), asm-generic: no checksums on what is sent. */
+const SO_NO_CHECK = 11;
 
 const portOf = (conn: PacketConn): number => (conn.localAddr as UDPAddr).port;
 
@@ -168,6 +172,84 @@ describe("UDP addresses", () => {
         if (++right === clients.length) break;
       }
       for (const client of clients) await client.close();
+    }),
+  );
+});
+
+describe("a batch over UDP, whose datagrams of one length go through the kernel together", () => {
+  /** Lengths that begin and end runs in every way. */
+  const lengths = [5, 5, 5, 3, 5, 0, 0, 7, 7, 1452, 1452, 9, 1453, 1453, 4000, 4000, 2, 1, 1, 1];
+
+  function textOf(data: Uint8Array): string {
+    return Buffer.from(data).toString();
+  }
+
+  for (const [network, local, lacking] of [
+    ["udp4", "127.0.0.1:0", undefined],
+    ["udp6", "[::1]:0", lacksIPv6()],
+  ] as const) {
+    test(
+      `leaves each as it was, ${network}`,
+      { skip: lacking ?? false },
+      checked(async () => {
+        await using a = await listenPacket(network, local);
+        await using b = await listenPacket(network, local, { readBuffer: 1 << 20 });
+        await using c = await listenPacket(network, local, { readBuffer: 1 << 20 });
+        const texts = lengths.map((length, i) => String.fromCharCode(65 + i).repeat(length));
+        const toB = texts.map((data) => ({ data, addr: b.localAddr }));
+        assert.equal(await a.writeBatch(toB), texts.length);
+        assert.deepEqual(
+          (await b.readBatch()).map(({ data }) => textOf(data)),
+          texts,
+        );
+        const toBoth = texts.map((data, i) => ({ data, addr: (i % 5 < 3 ? b : c).localAddr }));
+        await a.writeBatch(toBoth);
+        for (const [conn, own] of [
+          [b, texts.filter((_, i) => i % 5 < 3)],
+          [c, texts.filter((_, i) => i % 5 >= 3)],
+        ] as const) {
+          const batch = await conn.readBatch();
+          assert.deepEqual(
+            batch.map(({ data }) => textOf(data)),
+            own,
+          );
+          assert.ok(batch.every(({ addr }) => String(addr) === String(a.localAddr)));
+        }
+      }),
+    );
+  }
+
+  test(
+    "fails with the one that can't be sent, and sends those before it",
+    checked(async () => {
+      await using a = await listenPacket("udp4", "127.0.0.1:0");
+      await using b = await listenPacket("udp4", "127.0.0.1:0");
+      const good = { data: "good", addr: b.localAddr };
+      const bad = { data: "good", addr: "127.0.0.1:0" };
+      const error = await failure(a.writeBatch([good, good, good, bad, bad, good]), "EINVAL");
+      assert.equal(error.messagesSent, 3);
+      assert.equal(error.address, "127.0.0.1:0");
+      assert.equal((await b.readBatch()).length, 3);
+      const first = await failure(a.writeBatch([bad, bad]), "EINVAL");
+      assert.equal(first.messagesSent, 0);
+      assert.equal(await a.writeBatch([good, good]), 2);
+      assert.equal((await b.readBatch()).length, 2);
+    }),
+  );
+
+  test(
+    "goes one by one where the kernel can't do so",
+    checked(async () => {
+      await using a = await listenPacket("udp4", "127.0.0.1:0");
+      await using b = await listenPacket("udp4", "127.0.0.1:0");
+      // Without checksums it refuses to cut.
+      const noCheck = new Uint8Array(new Int32Array([1]).buffer);
+      assert.equal(nativeKernel().setsockopt(a.fd.sysfd, SOL_SOCKET, SO_NO_CHECK, noCheck), 0);
+      const messages = Array.from({ length: 10 }, () => ({ data: "same", addr: b.localAddr }));
+      for (let i = 0; i < 3; i++) assert.equal(await a.writeBatch(messages), 10);
+      let count = 0;
+      while (count < 30) count += (await b.readBatch()).length;
+      assert.equal(count, 30);
     }),
   );
 });

@@ -53,7 +53,8 @@ export function datagramFD(
   connected: boolean,
 ): DatagramFD {
   const unix = network === "unixgram";
-  return new DatagramFD(runtime, sysfd, NOBODY, unix ? unixPeers : udpPeers, unix && !connected);
+  const kind = { mustRetry: unix && !connected, runs: !unix };
+  return new DatagramFD(runtime, sysfd, NOBODY, unix ? unixPeers : udpPeers, kind);
 }
 
 /** An open socket of a network, that has a peer or listens; owned by nobody yet. */

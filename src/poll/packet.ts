@@ -105,6 +105,8 @@ type Next<T> = IteratorResult<T, undefined>;
 export class DatagramFD extends FD {
   /** Nothing tells when a receiver that this socket is not connected to has room (unix sockets). */
   readonly mustRetry: boolean;
+  /** Datagrams of one length to one receiver may go through the kernel together. */
+  private runs: boolean;
   /** The errno of the last try that came back with nothing. */
   failure = 0;
   private readonly calls: DatagramKernel;
@@ -117,12 +119,19 @@ export class DatagramFD extends FD {
   /** An error that waitReadable has seen. */
   private kept = 0;
 
-  constructor(device: Device, sysfd: number, owner: Owner, peers: Peers, mustRetry: boolean) {
+  constructor(
+    device: Device,
+    sysfd: number,
+    owner: Owner,
+    peers: Peers,
+    kind: { mustRetry: boolean; runs: boolean },
+  ) {
     super(device, sysfd, owner, true);
+    this.mustRetry = kind.mustRetry;
+    this.runs = kind.runs;
     this.calls = device.kernel as unknown as DatagramKernel;
     this.slots = slotsFor(this.calls);
     this.peers = peers;
-    this.mustRetry = mustRetry;
   }
 
   // ---- reading without a peer
@@ -446,11 +455,22 @@ export class DatagramFD extends FD {
       if (next.length > SLOT_SIZE) break;
       slots.put(count, next, to[sent + count] as Sockaddr);
     }
-    const n = this.calls.sendmmsg(this.sysfd, count);
+    const n = this.sendSlots(count);
     let moved = 0;
     for (let i = 0; i < n; i++) moved += slots.size(i);
     this.noteWritten(n < 0 ? n : moved);
     return n;
+  }
+
+  private sendSlots(count: number): number {
+    if (!this.runs) return this.calls.sendmmsg(this.sysfd, count, 0);
+    const n = this.calls.sendmmsg(this.sysfd, count, 1);
+    if (n >= 0 || n === -EAGAIN) return n;
+    // Whose error it is shows when they go one by one. If they do go, it was the togetherness that the
+    // route or the kernel can't do, and it is not tried again on this socket.
+    const alone = this.calls.sendmmsg(this.sysfd, count, 0);
+    if (alone > 0) this.runs = false;
+    return alone;
   }
 
   /** Notes what a call that sends has answered. */

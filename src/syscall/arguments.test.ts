@@ -9,10 +9,11 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { AF_UNIX, SOCK_STREAM } from "./constants.ts";
+import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "./constants.ts";
 import { EAGAIN, EBADF, EINVAL } from "./errno.ts";
 import type { NativeKernel, PollHandle } from "./kernel.ts";
 import { nativeKernel } from "./native.ts";
+import { SLOT_SIZE, SLOTS, type Slots, Sockaddr, slotsFor } from "./slots.ts";
 
 const { EBUSY, EEXIST, ENOTSOCK } = constants.errno;
 
@@ -35,6 +36,8 @@ type Kind =
   | "counters"
   | "shared events"
   | "shared buffer"
+  | "slots"
+  | "count"
   | "callback"
   | "handle";
 
@@ -63,6 +66,13 @@ const shapes: Record<string, readonly Kind[]> = {
   getsockopt: ["fd", "int", "int", "buffer"],
   shutdown: ["fd", "int"],
   unsent: ["fd"],
+  setSlots: ["slots"],
+  recvfrom: ["fd", "buffer", "offset", "length"],
+  recvmmsg: ["fd", "count"],
+  sendto: ["fd", "buffer", "offset", "length", "count"],
+  sendScratchTo: ["fd", "length", "count"],
+  sendmmsg: ["fd", "count", "int"],
+  ifNameToIndex: ["buffer"],
   epollCreate1: [],
   epollCtl: ["fd", "int", "fd", "int", "int", "int"],
   epollWait: ["fd", "events", "int"],
@@ -72,8 +82,8 @@ const shapes: Record<string, readonly Kind[]> = {
   pollClose: ["handle"],
 };
 
-const NUMBERS: readonly Kind[] = ["fd", "own fd", "int", "offset", "length", "first"];
-const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer"];
+const NUMBERS: readonly Kind[] = ["fd", "own fd", "int", "offset", "length", "count", "first"];
+const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer", "slots"];
 const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events"];
 
 const Float16 = (globalThis as { Float16Array?: new (n: number) => ArrayBufferView }).Float16Array;
@@ -120,6 +130,7 @@ const NOT_WHOLE = [
 let kernel: NativeKernel;
 let pair: Int32Array;
 let epfd: number;
+let slots: Slots;
 
 function valid(kind: Kind): unknown {
   switch (kind) {
@@ -145,6 +156,8 @@ function valid(kind: Kind): unknown {
       return new Int32Array(new SharedArrayBuffer(48));
     case "shared buffer":
       return new Uint8Array(new SharedArrayBuffer(65_536));
+    case "slots":
+      return slots.memory;
     case "callback":
       return () => {};
     default:
@@ -180,6 +193,7 @@ function resize(view: Uint8Array, size: number): void {
 
 before(() => {
   kernel = nativeKernel();
+  slots = slotsFor(kernel);
   pair = new Int32Array(2);
   assert.equal(kernel.socketpair(AF_UNIX, SOCK_STREAM, pair), 0);
   epfd = kernel.epollCreate1();
@@ -238,6 +252,8 @@ for (const [name, kinds] of Object.entries(shapes)) {
     }
 
     if (kinds.includes("length") && kinds.includes("buffer")) {
+      const rest = kinds.slice(4).map(valid);
+
       test("throws a RangeError for a span that does not lie within its buffer", () => {
         const spans = [
           [-1, 1],
@@ -252,27 +268,33 @@ for (const [name, kinds] of Object.entries(shapes)) {
           [-(2 ** 31), -(2 ** 31)],
         ] as const;
         for (const [offset, length] of spans) {
-          const args = [pair[0], new Uint8Array(16), offset, length];
+          const args = [pair[0], new Uint8Array(16), offset, length, ...rest];
           assert.throws(() => call(name, args), { name: "RangeError" }, `${offset}, ${length}`);
         }
       });
 
       test("takes a detached buffer for an empty one", () => {
-        assert.throws(() => call(name, [pair[0], detached(), 0, 1]), { name: "RangeError" });
-        assert.throws(() => call(name, [pair[0], detached(), 64, 0]), { name: "RangeError" });
-        assert.equal(typeof call(name, [pair[0], detached(), 0, 0]), "number");
+        assert.throws(() => call(name, [pair[0], detached(), 0, 1, ...rest]), {
+          name: "RangeError",
+        });
+        assert.throws(() => call(name, [pair[0], detached(), 64, 0, ...rest]), {
+          name: "RangeError",
+        });
+        assert.equal(typeof call(name, [pair[0], detached(), 0, 0, ...rest]), "number");
       });
 
       test("sees what a buffer that was resized is now", () => {
         const shrunk = resizable(64, 64);
         resize(shrunk, 8);
-        assert.throws(() => call(name, [pair[0], shrunk, 0, 9]), { name: "RangeError" });
+        assert.throws(() => call(name, [pair[0], shrunk, 0, 9, ...rest]), { name: "RangeError" });
         const outOfBounds = resizable(64, 64, 32);
         resize(outOfBounds, 8);
-        assert.throws(() => call(name, [pair[0], outOfBounds, 0, 1]), { name: "RangeError" });
+        assert.throws(() => call(name, [pair[0], outOfBounds, 0, 1, ...rest]), {
+          name: "RangeError",
+        });
         const grown = resizable(8, 64);
         resize(grown, 64);
-        assert.equal(typeof call(name, [pair[0], grown, 0, 0]), "number");
+        assert.equal(typeof call(name, [pair[0], grown, 0, 0, ...rest]), "number");
       });
     }
 
@@ -445,6 +467,94 @@ describe("memory", () => {
       name: "TypeError",
     });
     assert.throws(() => kernel.setScratch(new Uint8Array(64)), { name: "TypeError" });
+  });
+});
+
+describe("slots", () => {
+  let fds: Int32Array;
+  const unnamed = new Sockaddr(new Int32Array(0), 0);
+
+  before(() => {
+    fds = new Int32Array(2);
+    assert.equal(kernel.socketpair(AF_UNIX, SOCK_DGRAM, fds), 0);
+  });
+
+  after(() => {
+    for (const fd of fds) kernel.close(fd);
+  });
+
+  test("are shared memory of their exact size", () => {
+    const { byteLength } = slots.memory;
+    for (const size of [0, byteLength - 1, byteLength + 1]) {
+      const memory = new Uint8Array(new SharedArrayBuffer(size));
+      assert.throws(() => kernel.setSlots(memory), { name: "RangeError" });
+    }
+    const misplaced = new Uint8Array(new SharedArrayBuffer(byteLength + 1), 1);
+    assert.throws(() => kernel.setSlots(misplaced), { name: "RangeError" });
+    assert.throws(() => kernel.setSlots(new Uint8Array(byteLength)), { name: "TypeError" });
+  });
+
+  test("are as many as can be asked for", () => {
+    for (const count of [-1, SLOTS + 1, 2 ** 31 - 1]) {
+      assert.throws(() => kernel.recvmmsg(fds[0] as number, count), { name: "RangeError" });
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, count, 0), { name: "RangeError" });
+    }
+  });
+
+  test("are checked before they are sent: both lengths must lie within", () => {
+    const heads = new Int32Array(slots.memory.buffer);
+    for (const [at, wrong] of [
+      [0, -1],
+      [0, SLOT_SIZE + 1],
+      [1, -1],
+      [1, 113],
+    ] as const) {
+      slots.put(0, new Uint8Array(1), unnamed);
+      heads[at] = wrong;
+      assert.throws(() => kernel.sendmmsg(fds[0] as number, 1, 0), { name: "RangeError" });
+    }
+    const bytes = new Uint8Array(4);
+    for (const length of [-1, 113]) {
+      assert.throws(() => kernel.sendto(1, bytes, 0, 4, length), { name: "RangeError" });
+      assert.throws(() => kernel.sendScratchTo(1, 4, length), { name: "RangeError" });
+    }
+    assert.throws(() => kernel.sendScratchTo(1, 65_537, 0), { name: "RangeError" });
+  });
+
+  test("carry datagrams of every size, several per call", () => {
+    const [a, b] = fds as unknown as [number, number];
+    const sizes = [0, 1, 63, 64, 65_536];
+    for (const [slot, size] of sizes.entries()) {
+      slots.put(slot, new Uint8Array(size).fill(slot + 1), unnamed);
+    }
+    assert.equal(kernel.sendmmsg(a, sizes.length, 0), sizes.length);
+    slots.memory.fill(0);
+    assert.equal(kernel.recvmmsg(b, SLOTS), sizes.length);
+    for (const [slot, size] of sizes.entries()) {
+      assert.equal(slots.size(slot), size);
+      const bytes = slots.memory.subarray(slots.at(slot), slots.at(slot) + size);
+      assert.ok(bytes.every((byte) => byte === slot + 1));
+      assert.equal(slots.name(slot).length, 0);
+    }
+    assert.equal(kernel.recvmmsg(b, SLOTS), -EAGAIN);
+  });
+
+  test("tell the whole size of a datagram that did not fit", () => {
+    const [a, b] = fds as unknown as [number, number];
+    const large = new Uint8Array(SLOT_SIZE + 100);
+    assert.equal(kernel.sendto(a, large, 0, large.length, 0), large.length);
+    assert.equal(kernel.recvmmsg(b, 1), 1);
+    assert.equal(slots.size(0), large.length);
+    assert.equal(kernel.sendto(a, large, 0, 100, 0), 100);
+    assert.equal(kernel.recvfrom(b, new Uint8Array(8), 0, 8), 100);
+  });
+
+  test("of an interface's name answer its number, or ENODEV", () => {
+    const { ENODEV } = constants.errno;
+    assert.ok(kernel.ifNameToIndex(Buffer.from("lo")) > 0);
+    for (const name of ["", "nonesuch0", "x".repeat(16), "x".repeat(1000)]) {
+      assert.equal(kernel.ifNameToIndex(Buffer.from(name)), -ENODEV);
+    }
   });
 });
 

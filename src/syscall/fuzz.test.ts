@@ -20,6 +20,7 @@ import { Random } from "../internal/random.ts";
 import { AF_INET, AF_INET6, AF_UNIX } from "./constants.ts";
 import type { NativeKernel } from "./kernel.ts";
 import { nativeKernel } from "./native.ts";
+import { SLOTS, Slots, Sockaddr } from "./slots.ts";
 import { encodeInet } from "./sockaddr.ts";
 
 type Call = (...args: unknown[]) => unknown;
@@ -47,12 +48,14 @@ class Fuzzer {
   private readonly fds: number[] = [];
   private readonly handles: unknown[] = [];
   private readonly held: unknown[] = [];
+  private slots = new Slots();
   answered = 0;
   threw = 0;
 
   constructor(random: Random) {
     this.kernel = nativeKernel();
     this.random = random;
+    this.kernel.setSlots(this.slots.memory);
   }
 
   private pick<T>(values: readonly T[]): T {
@@ -137,6 +140,36 @@ class Fuzzer {
     return this.random.chance(0.05) ? new Proxy(chunks, {}) : chunks;
   }
 
+  /** Slots that hold addresses of this machine, and lengths of which some are wrong. */
+  private newSlots(): Uint8Array {
+    if (this.random.chance(0.98)) return this.bytes();
+    this.slots = new Slots();
+    return this.slots.memory;
+  }
+
+  private fewSlots(): number {
+    const count = this.random.below(SLOTS + 3) - 1;
+    for (let slot = 0; slot < Math.min(count, 4); slot++) this.fillSlot(slot);
+    return count;
+  }
+
+  /** Puts an address into slot 0: its length, or a wrong one. */
+  private addressed(): number {
+    const length = this.fillSlot(0);
+    return this.random.chance(0.1) ? this.int() : length;
+  }
+
+  private fillSlot(slot: number): number {
+    const bytes = this.sockaddr();
+    const name = Sockaddr.of(bytes.length > 112 ? new Uint8Array(0) : bytes);
+    this.slots.put(slot, new Uint8Array(this.random.below(100)), name);
+    if (this.random.chance(0.05)) {
+      const heads = new Int32Array(this.slots.memory.buffer);
+      heads[slot * 32 + this.random.below(2)] = this.int();
+    }
+    return name.length;
+  }
+
   private ints(): Int32Array {
     const length = this.pick([0, 1, 2, 3, 4, 12, 30, 1000]);
     if (this.random.chance(0.5)) return new Int32Array(length);
@@ -216,6 +249,12 @@ class Fuzzer {
       shutdown: () => [fd, random.below(4)],
       sendScratch: () => [fd, random.below(70_000)],
       setScratch: () => [new Uint8Array(new SharedArrayBuffer(this.size()))],
+      setSlots: () => [this.newSlots()],
+      recvmmsg: () => [fd, this.fewSlots()],
+      sendmmsg: () => [fd, this.fewSlots(), random.below(2)],
+      sendto: () => [fd, this.bytes(), random.below(8), random.below(20), this.addressed()],
+      sendScratchTo: () => [fd, random.below(60), this.addressed()],
+      ifNameToIndex: () => [random.chance(0.5) ? Buffer.from("lo") : this.bytes()],
       epollCtl: () => [fd, random.below(4), this.fd(), this.int(), this.int(), this.int()],
       epollWait: () => [fd, this.ints(), 0],
       pollOpen: () => [fd, this.ints(), this.ints(), this.int(), () => {}],

@@ -71,8 +71,11 @@ export interface DatagramKernel {
   ): number;
   /** As sendto, of the first `length` bytes of the thread's scratch buffer. */
   sendScratchTo(fd: number, length: number, nameLength: number): number;
-  /** Sends the first `count` slots: how many went; the next call tells why one did not. */
-  sendmmsg(fd: number, count: number): number;
+  /**
+   * Sends the first `count` slots: how many went; the next call tells why one did not. With `runs` 1,
+   * those of one length to one receiver go through the kernel together, which it may refuse.
+   */
+  sendmmsg(fd: number, count: number, runs: number): number;
   /** The number of the interface with that name. */
   ifNameToIndex(name: Uint8Array): number;
 }
