@@ -87,11 +87,19 @@ static bool take(instance* self, int fd) {
   return true;
 }
 
+/* musl's macro compares signed with unsigned numbers. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
+static struct cmsghdr* next_header(struct msghdr* message, struct cmsghdr* header) {
+  return CMSG_NXTHDR(message, header);
+}
+#pragma GCC diagnostic pop
+
 /* Every fd of a message, into out as far as there is room; the others are closed. */
 static void take_all(instance* self, struct msghdr* message, int32_t* out, size_t room) {
   size_t arrived = 0;
   for (struct cmsghdr* header = CMSG_FIRSTHDR(message); header != NULL;
-       header = CMSG_NXTHDR(message, header)) {
+       header = next_header(message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; i++, arrived++) {

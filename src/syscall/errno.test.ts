@@ -11,7 +11,8 @@ test("every number has the name that the system gives it", () => {
   for (const [negative, [name]] of getSystemErrorMap()) {
     // libuv's own numbers (EAI_…, EOF) are no errno.
     if (-negative < 1 || -negative > 133) continue;
-    assert.equal(errorName(-negative), name);
+    // libuv has the other name of EOPNOTSUPP.
+    assert.equal(errorName(-negative), name === "ENOTSUP" ? "EOPNOTSUPP" : name);
     assert.notEqual(errorText(-negative), "");
   }
 });
