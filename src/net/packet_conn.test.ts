@@ -297,10 +297,13 @@ async function interfaceFor(
   return undefined;
 }
 
+// A group that another process is in reaches every socket of its port (IP_MULTICAST_ALL, ip(7)).
+const own = `${(process.pid >> 8) & 255}.${process.pid & 255}`;
+
 for (const [network, group, lacking] of [
-  ["udp4", "239.11.12.13", undefined],
-  ["udp6", "ff05::1:1234", lacksIPv6()],
-  ["udp", "239.11.12.14", lacksIPv6()],
+  ["udp4", `239.11.${own}`, undefined],
+  ["udp6", `ff05::1:${(1 + (process.pid & 0xfffe)).toString(16)}`, lacksIPv6()],
+  ["udp", `239.12.${own}`, lacksIPv6()],
 ] as const) {
   const find = async (loop: boolean): Promise<string | undefined> =>
     lacking === undefined ? await interfaceFor(network, group, loop) : undefined;
