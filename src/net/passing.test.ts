@@ -685,7 +685,7 @@ describe("adoptConn and adoptListener", () => {
     closeSync(file);
     const kernel = nativeKernel();
     const datagrams = kernel.socket(AF_UNIX, SOCK_DGRAM, 0);
-    assert.throws(() => adoptListener(datagrams), { code: "ENOTSUP" });
+    assert.throws(() => adoptListener(datagrams), { code: "EOPNOTSUPP" });
     kernel.close(datagrams);
     for (const wrong of [-1, 1.5, Number.NaN, "3", undefined, 2 ** 31]) {
       assert.throws(() => adoptConn(wrong as never), TypeError);
