@@ -121,7 +121,7 @@ class Adoption {
  * unix socket. The descriptor is the connection's from now on, and is closed with it. A TCP socket
  * gets what a dialled one has: TCP_NODELAY and keep-alive.
  *
- * Throws a NetError: EBADF, ENOTSOCK, ENOTCONN, EINVAL for one that listens, ENOTSUP for
+ * Throws a NetError: EBADF, ENOTSOCK, ENOTCONN, EINVAL for one that listens, EOPNOTSUPP for
  * another kind of socket, EEXIST for one that is a connection of this thread already.
  *
  * @example
@@ -153,7 +153,7 @@ export function adoptConn(fd: number): SocketConn {
  * that listens: of systemd's socket activation (descriptor 3 and so on, sd_listen_fds(3)), or of a
  * parent process. A unix socket's path is left to whoever made it.
  *
- * Throws a NetError: EBADF, ENOTSOCK, EINVAL for one that does not listen, ENOTSUP for
+ * Throws a NetError: EBADF, ENOTSOCK, EINVAL for one that does not listen, EOPNOTSUPP for
  * another kind of socket, EEXIST for one that is a
  * listener of this thread already.
  *
