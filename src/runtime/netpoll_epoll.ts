@@ -60,6 +60,8 @@ export class EpollPoller implements Poller {
   readonly events = new Int32Array(new SharedArrayBuffer(MAX_EVENTS * 3 * 4));
   /** Events that belonged to a descriptor's earlier life. */
   stale = 0;
+  /** Made runnable by every wake-up: looks whether it was meant. */
+  onWake: Waiter | null = null;
   private readonly kernel: EpollKernel;
   private readonly cache: PollCache;
   private epfd = -1;
@@ -139,7 +141,7 @@ export class EpollPoller implements Poller {
       const bits = events[i + 2] as number;
       const pd = cache.find(slot, events[i + 1] as number);
       if (pd === undefined) {
-        if (slot === WAKE_SLOT) this.wokenUp();
+        if (slot === WAKE_SLOT) this.wokenUp(runnable);
         else this.stale++;
         continue;
       }
@@ -162,8 +164,9 @@ export class EpollPoller implements Poller {
   // First the read, then the mark: a thread that wakes this one in between is part of this wake-up.
   // The other way round its write would be read away while its mark stays, and no wake-up would ever
   // be written again.
-  private wokenUp(): void {
+  private wokenUp(runnable: Waiter[]): void {
     this.kernel.read(this.wakeFd, this.drained, 0, 8);
     Atomics.store(this.waking, 0, 0);
+    if (this.onWake !== null) runnable.push(this.onWake);
   }
 }
