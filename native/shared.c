@@ -367,16 +367,19 @@ static napi_value js_open(napi_env env, napi_callback_info info) {
   return make_int(env, id);
 }
 
-shared_memory* get_memory(napi_env env, napi_value value, uint32_t kind) {
-  int32_t id;
-  if (!get_int(env, value, "id", &id)) return NULL;
-  struct shared_state* state = get_instance(env)->shared;
+shared_memory* memory_of(napi_env env, instance* self, int32_t id, uint32_t kind) {
+  struct shared_state* state = self->shared;
   if (state != NULL && id >= 0 && (uint32_t)id < state->count) {
     shared_memory* memory = &state->memories[id];
     if (memory->uses > 0 && (kind == 0 || memory->kind == kind)) return memory;
   }
   napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "not the id of an open shared object");
   return NULL;
+}
+
+shared_memory* get_memory(napi_env env, napi_value value, uint32_t kind) {
+  int32_t id;
+  return get_int(env, value, "id", &id) ? memory_of(env, get_instance(env), id, kind) : NULL;
 }
 
 /* sharedClose(id): one use less; the last one lets go of the memory. */

@@ -59,6 +59,7 @@ struct shared_state {
 
 /* shared.c. On false (or NULL) a JavaScript exception is pending. */
 struct shared_state* shared_state_of(napi_env env);
+shared_memory* memory_of(napi_env env, instance* self, int32_t id, uint32_t kind);
 shared_memory* get_memory(napi_env env, napi_value id, uint32_t kind);
 bool shared_format(napi_env env, napi_value view, size_t least, uint8_t** base, size_t* length);
 void shared_seal(uint8_t* base, uint32_t kind, uint32_t a, uint32_t b, uint32_t c);

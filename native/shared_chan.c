@@ -129,27 +129,40 @@ static int enqueue(chan* ch, const shared_memory* memory, const message* m, int 
   return SENT;
 }
 
-/* The bytes of a value: those of a Uint8Array; of a string in UTF-8, and of a number, by way of the
- * scratch buffer. A string that may not fit there comes as a Uint8Array as well. */
-static bool get_message(napi_env env, napi_value tag, napi_value value, message* m) {
+/* What a call says about itself in one number, because every argument costs: the id, the tag of what
+ * is sent, and whether to wait. */
+typedef struct {
+  shared_memory* memory;
+  uint32_t tag;
+  int slot; /* this thread's, or -1 for not to wait */
+} operation;
+
+static bool get_operation(napi_env env, napi_value value, const char* name, operation* op) {
   instance* self = get_instance(env);
   int32_t number;
-  if (!get_int(env, tag, "tag", &number)) return false;
-  if (number < 0 || number >= TAGS) {
-    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "no such tag");
-    return false;
-  }
-  *m = (message){.tag = (uint32_t)number};
-  if (number >= FIRST_EMPTY_TAG) return true;
-  napi_valuetype type = napi_undefined;
+  if (!get_int(env, value, name, &number)) return false;
+  op->memory = memory_of(env, self, number >> 4, KIND_CHAN);
+  if (op->memory == NULL) return false;
+  op->tag = (uint32_t)number >> 1 & 7;
+  op->slot = (number & 1) != 0 ? self->shared->slot : -1;
+  return true;
+}
+
+/* The bytes of a value: those of a Uint8Array; of a string in UTF-8, and of a number, by way of the
+ * scratch buffer. A string that may not fit there comes as a Uint8Array as well. */
+static bool get_message(napi_env env, uint32_t tag, napi_value value, message* m) {
   size_t length = 0;
   uint8_t* data = NULL;
-  napi_typeof(env, value, &type);
-  if (number == TAG_NUMBER && type == napi_number && self->scratch_length >= sizeof(double)) {
+  *m = (message){.tag = tag};
+  if (tag >= FIRST_EMPTY_TAG) return true;
+  instance* self = get_instance(env);
+  napi_valuetype type = napi_undefined;
+  if (tag == TAG_NUMBER || tag == TAG_TEXT) napi_typeof(env, value, &type);
+  if (tag == TAG_NUMBER && type == napi_number && self->scratch_length >= sizeof(double)) {
     napi_get_value_double(env, value, (double*)(void*)self->scratch);
     data = self->scratch;
     length = sizeof(double);
-  } else if (number == TAG_TEXT && type == napi_string && self->scratch_length > 0) {
+  } else if (tag == TAG_TEXT && type == napi_string && self->scratch_length > 0) {
     napi_get_value_string_utf8(env, value, (char*)self->scratch, self->scratch_length, &length);
     data = self->scratch;
     if (length + 4 > self->scratch_length) {
@@ -165,31 +178,22 @@ static bool get_message(napi_env env, napi_value tag, napi_value value, message*
   return true;
 }
 
-/* What a `wait` argument says: this thread's slot, or -1 for not to wait. */
-static bool get_slot(napi_env env, napi_value value, int* slot) {
-  int32_t wait;
-  if (!get_int(env, value, "wait", &wait)) return false;
-  *slot = wait != 0 ? get_instance(env)->shared->slot : -1;
-  return true;
-}
-
-/* chanSend(id, tag, value, wait): 0 when it is sent, 1 when there is no room, 2 when it is closed. With
- * `wait` this thread is woken when there may be room. */
+/* chanSend(id * 16 + tag * 2 + wait, value): 0 when it is sent, 1 when there is no room, 2 when it is
+ * closed. With `wait` this thread is woken when there may be room. */
 static napi_value js_send(napi_env env, napi_callback_info info) {
-  napi_value args[4];
+  napi_value args[2];
+  operation op;
   message m;
-  int slot;
-  if (!get_args(env, info, 4, args)) return NULL;
-  shared_memory* memory = get_memory(env, args[0], KIND_CHAN);
-  if (memory == NULL || !get_message(env, args[1], args[2], &m) || !get_slot(env, args[3], &slot))
+  if (!get_args(env, info, 2, args) || !get_operation(env, args[0], "operation", &op) ||
+      !get_message(env, op.tag, args[1], &m))
     return NULL;
-  if (rounded(m.length) > memory->sizes[SIZE] - MESSAGE_HEADER) {
+  if (rounded(m.length) > op.memory->sizes[SIZE] - MESSAGE_HEADER) {
     napi_throw_range_error(env, "ERR_MESSAGE_SIZE", "the message is larger than the ring");
     return NULL;
   }
-  chan* ch = (chan*)memory->base;
+  chan* ch = (chan*)op.memory->base;
   if (!shared_lock(&ch->tail.lock)) return overwritten(env), NULL;
-  int result = enqueue(ch, memory, &m, slot);
+  int result = enqueue(ch, op.memory, &m, op.slot);
   shared_unlock(&ch->tail.lock);
   if (result == DAMAGED) return overwritten(env), NULL;
   if (result == SENT) wake_one(&ch->receivers);
@@ -251,17 +255,15 @@ static napi_value receive(napi_env env, shared_memory* memory, uint8_t* out, siz
   return make_int(env, result);
 }
 
-/* chanReceive(id, wait): the oldest message goes into the scratch buffer: its length * 8 + tag. -1 when
- * there is none: with `wait` this thread is woken when there may be one. -2 when there is none and the
- * channel is closed. -16 - length when it is larger than the scratch buffer: it stays. */
+/* chanReceive(id * 16 + wait): the oldest message goes into the scratch buffer: its length * 8 + tag. -1
+ * when there is none: with `wait` this thread is woken when there may be one. -2 when there is none and
+ * the channel is closed. -16 - length when it is larger than the scratch buffer: it stays. */
 static napi_value js_receive(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  int slot;
-  if (!get_args(env, info, 2, args)) return NULL;
-  shared_memory* memory = get_memory(env, args[0], KIND_CHAN);
-  if (memory == NULL || !get_slot(env, args[1], &slot)) return NULL;
+  napi_value args[1];
+  operation op;
+  if (!get_args(env, info, 1, args) || !get_operation(env, args[0], "operation", &op)) return NULL;
   instance* self = get_instance(env);
-  return receive(env, memory, self->scratch, self->scratch_length, slot);
+  return receive(env, op.memory, self->scratch, self->scratch_length, op.slot);
 }
 
 /* chanReceiveInto(id, buffer, offset, length): as chanReceive, into a buffer, without waiting. */

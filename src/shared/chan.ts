@@ -141,6 +141,8 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
   private readonly memory: SharedArrayBuffer;
   private readonly words: Int32Array;
   private readonly id: number;
+  /** The id as chanSend and chanReceive take it. */
+  private readonly operation: number;
   private readonly kernel: SharedKernel;
   private readonly largest: number;
   private readonly receivers: WaitQueue<Receiver<unknown>>;
@@ -153,6 +155,7 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     this.memory = memory;
     this.words = new Int32Array(memory);
     this.id = id;
+    this.operation = id * 16;
     this.capacity = this.kernel.chanCapacity(id);
     this.largest = this.kernel.chanLargest(id);
     this.receivers = new WaitQueue(() => this.left(RECEIVERS));
@@ -216,7 +219,14 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     const signal = options?.signal;
     if (signal?.aborted === true) return canceled("shared chan receive", signal);
     try {
-      const got = this.receivers.length > 0 ? undefined : this.take(1);
+      const n = this.receivers.length > 0 ? NONE : this.kernel.chanReceive(this.operation + 1);
+      if (n >= 0) {
+        // Written out, so that the compiler sees the array and needs not look for a `then` in it.
+        const value = decodeScratch(n & 7, n >> 3) as T;
+        const { sched } = runtime();
+        return sched.spend() ? Promise.resolve([value, true]) : sched.defer([value, true]);
+      }
+      const got = n === NONE ? undefined : this.taken(n, 1);
       if (got !== undefined) return runtime().sched.completeLight(got as Received<T>);
       return this.parkReceiver(signal);
     } catch (error) {
@@ -312,12 +322,15 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
   // ---- the ring
 
   private post(message: unknown, wait: number): number {
-    return this.kernel.chanSend(this.id, tagOf(message), payloadOf(message), wait);
+    return this.kernel.chanSend(this.operation + tagOf(message) * 2 + wait, payloadOf(message));
   }
 
   /** The oldest value; undefined when there is none: with `wait` this thread is woken for the next. */
   private take(wait: number): Received<unknown> | undefined {
-    const n = this.kernel.chanReceive(this.id, wait);
+    return this.taken(this.kernel.chanReceive(this.operation + wait), wait);
+  }
+
+  private taken(n: number, wait: number): Received<unknown> | undefined {
     if (n >= 0) return [decodeScratch(n & 7, n >> 3), true];
     if (n === NONE) return undefined;
     return n === END ? [undefined, false] : this.takeLarge(n, wait);
@@ -334,10 +347,18 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
 
   private step(): Promise<IteratorResult<T, undefined>> {
     try {
-      const got = this.receivers.length > 0 ? undefined : this.take(1);
+      const n = this.receivers.length > 0 ? NONE : this.kernel.chanReceive(this.operation + 1);
+      if (n >= 0) {
+        const value = decodeScratch(n & 7, n >> 3) as T;
+        const { sched } = runtime();
+        return sched.spend()
+          ? Promise.resolve({ value, done: false })
+          : sched.defer({ value, done: false });
+      }
+      const got = n === NONE ? undefined : this.taken(n, 1);
       if (got === undefined) return this.parkStep();
       if (!got[1]) return Promise.resolve({ value: undefined, done: true });
-      return runtime().sched.completeLight({ value: got[0] as T, done: false });
+      return Promise.resolve({ value: got[0] as T, done: false });
     } catch (error) {
       return Promise.reject(error);
     }

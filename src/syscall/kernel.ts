@@ -96,10 +96,16 @@ export interface SharedKernel {
   atomicNotify(id: number): void;
 
   chanFormat(memory: Uint8Array, capacity: number): void;
-  /** 0 sent, 1 no room, 2 closed; with `wait` this thread is woken when there may be room. */
-  chanSend(id: number, tag: number, value: unknown, wait: number): number;
-  /** length * 8 + tag of what is in the scratch buffer; -1 nothing, -2 the end, -16 - length: larger. */
-  chanReceive(id: number, wait: number): number;
+  /**
+   * 0 sent, 1 no room, 2 closed. `operation` is id * 16 + tag * 2 + wait: every argument costs. With
+   * `wait` (1) this thread is woken when there may be room.
+   */
+  chanSend(operation: number, value: unknown): number;
+  /**
+   * length * 8 + tag of what is in the scratch buffer; -1 nothing, -2 the end, -16 - length: larger.
+   * `operation` is id * 16 + wait.
+   */
+  chanReceive(operation: number): number;
   chanReceiveInto(id: number, buffer: Uint8Array, offset: number, length: number): number;
   /** Whether a receive (side 0) or a small send (side 1) would not wait. */
   chanReady(id: number, side: number): number;
