@@ -159,7 +159,9 @@ static bool get_message(napi_env env, uint32_t tag, napi_value value, message* m
   napi_valuetype type = napi_undefined;
   if (tag == TAG_NUMBER || tag == TAG_TEXT) napi_typeof(env, value, &type);
   if (tag == TAG_NUMBER && type == napi_number && self->scratch_length >= sizeof(double)) {
-    napi_get_value_double(env, value, (double*)(void*)self->scratch);
+    double content = 0;
+    napi_get_value_double(env, value, &content);
+    memcpy(self->scratch, &content, sizeof content);
     data = self->scratch;
     length = sizeof(double);
   } else if (tag == TAG_TEXT && type == napi_string && self->scratch_length > 0) {

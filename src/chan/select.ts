@@ -96,17 +96,12 @@ export function select<const C extends SelectCases>(
  * console.log(trySelect({ job: recv(jobs) })); // { case: 'job', value: 'sweep', ok: true }
  */
 export function trySelect<const C extends SelectCases>(cases: C): Selected<C> | undefined {
-  return draw(cases, undefined) as Selected<C> | undefined;
-}
-
-/** Makes one of the ready cases happen. `failed`: those for which another thread was faster. */
-function draw(cases: SelectCases, failed: Set<string> | undefined): object | undefined {
   let ready = 0;
   let chosen: Case | undefined;
   let name = "";
   for (const key in cases) {
     const entry = caseOf(cases[key], key);
-    if (entry === undefined || !entry.ready || failed?.has(key) === true) continue;
+    if (entry === undefined || !entry.ready) continue;
     ready++;
     // The n-th that is ready takes the place of the one before it with probability 1/n: in the end
     // each stands there with the same probability.
@@ -115,7 +110,13 @@ function draw(cases: SelectCases, failed: Set<string> | undefined): object | und
     name = key;
   }
   if (chosen === undefined) return undefined;
-  return chosen.perform(name) ?? draw(cases, (failed ?? new Set()).add(name));
+  return (chosen.perform(name) ?? trySelect(without(cases, name))) as Selected<C> | undefined;
+}
+
+/** The other cases, when another thread was faster in this one. */
+function without(cases: SelectCases, name: string): SelectCases {
+  const { [name]: _, ...others } = cases;
+  return others;
 }
 
 function park(cases: SelectCases, signal: AbortSignal | undefined): Promise<object> {
