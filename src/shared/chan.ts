@@ -194,8 +194,8 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
   /**
    * Sends a value; resolves when it is in the ring. Rejects with ChanError when the channel is closed,
    * also while it waits; with CanceledError when `signal` is aborted first: the value was not sent
-   * then; with a RangeError when it is larger than the ring, and with a DataCloneError when it cannot
-   * be cloned. A Uint8Array must not be changed until the send has resolved.
+   * then; with a RangeError when it is larger than the ring, and with a TypeError when it cannot be
+   * cloned. A Uint8Array must not be changed until the send has resolved.
    */
   send(value: T, options?: WaitOptions): Promise<void> {
     const signal = options?.signal;

@@ -33,7 +33,7 @@ class Encoded {
 
 type WellFormed = { isWellFormed(): boolean };
 
-/** A value that the addon can send: itself, or Encoded. Throws for what cannot be cloned. */
+/** A value that the addon can send: itself, or Encoded. Throws a TypeError for what cannot be cloned. */
 export function encode(value: unknown): unknown {
   switch (typeof value) {
     case "string":
@@ -52,7 +52,14 @@ export function encode(value: unknown): unknown {
 }
 
 function clone(value: unknown): Encoded {
-  return new Encoded(CLONE, serialize(value));
+  let bytes: Uint8Array;
+  try {
+    bytes = serialize(value);
+  } catch (cause) {
+    const message = `a value cannot go to another thread: ${(cause as Error).message}`;
+    throw new TypeError(message, { cause });
+  }
+  return new Encoded(CLONE, bytes);
 }
 
 /** Bytes of an encoded value. */
