@@ -5,6 +5,7 @@ import { churn } from "./churn.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
+import { shared } from "./shared.ts";
 import { sync } from "./sync.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked];
+export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked, shared];

@@ -67,7 +67,6 @@ export class EpollPoller implements Poller {
   private epfd = -1;
   private wakeFd = -1;
   private readonly waking = new Int32Array(new SharedArrayBuffer(4));
-  private readonly drained = new Uint8Array(8);
   private runnable: Waiter[] = [];
 
   constructor(kernel: EpollKernel, cache: PollCache) {
@@ -161,11 +160,10 @@ export class EpollPoller implements Poller {
     return fd === this.epfd || fd === this.wakeFd;
   }
 
-  // First the read, then the mark: a thread that wakes this one in between is part of this wake-up.
-  // The other way round its write would be read away while its mark stays, and no wake-up would ever
-  // be written again.
+  // The eventfd is never read: it is watched edge-triggered, so each write is an event of its own, and
+  // its counter has room for 2^64 of them. A thread that wakes this one before the mark is taken back is
+  // part of this wake-up.
   private wokenUp(runnable: Waiter[]): void {
-    this.kernel.read(this.wakeFd, this.drained, 0, 8);
     Atomics.store(this.waking, 0, 0);
     if (this.onWake !== null) runnable.push(this.onWake);
   }
