@@ -490,3 +490,18 @@ test("the two views hold for a shared channel, and types travel with the handle"
   const numbers: SharedChan<number> = again;
   assert.equal(numbers, ch);
 });
+
+test("channels that nobody holds any more give their memory back", async () => {
+  const { gc } = globalThis as { gc?: () => void };
+  assert.ok(gc !== undefined, "run with --expose-gc");
+  const highest = (): number => (new SharedChan({ capacity: 1 }) as unknown as { id: number }).id;
+  const before = highest();
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 100; i++) new SharedChan({ capacity: 1 }).trySend(i);
+    gc();
+    await turn();
+    await turn();
+  }
+  // Ids are given again once their channel is gone.
+  assert.ok(highest() < before + 500);
+});
