@@ -105,7 +105,7 @@ describe("four threads", () => {
     const given = Array.from({ length: 12 }, (_, i) => i);
     for (const token of given) await world.tokens[token % 2]?.send(token);
     const moved = (await Promise.all(answers)) as number[];
-    for (const n of moved) assert.ok(n > 0);
+    assert.ok(moved.reduce((sum, n) => sum + n, 0) > given.length);
     const left: number[] = [];
     for (const chan of [...world.tokens, world.rest]) {
       for (let got = chan.tryReceive(); got?.[1] === true; got = chan.tryReceive()) {
