@@ -7,14 +7,17 @@
  * taken in TypeScript.
  *
  * Invariants
- *  - All state hangs on an `instance`, one per environment (main thread or worker thread). There
- *    is no global mutable state, so the addon is context-aware.
+ *  - All state hangs on an `instance`, one per environment (main thread or worker thread), so the
+ *    addon is context-aware. The only global mutable state is the registry of shared.c: which
+ *    eventfd wakes which thread. It is guarded by its mutex; an eventfd is written to only under
+ *    that mutex, and an environment that ends leaves the registry before its fds are closed.
  *  - Every fd that the addon opens is marked in the instance's fd table until it is closed or
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
  *  - No pointer into a JavaScript buffer outlives the call that received it, except the scratch
- *    buffer, the slots of datagrams, and the event buffer and the counters of a poll handle: those
- *    are SharedArrayBuffers, which cannot be detached, and are kept alive by a reference.
+ *    buffer, the slots of datagrams, the event buffer and the counters of a poll handle, and the
+ *    memories that threads share (shared.h): those are SharedArrayBuffers, which cannot be detached,
+ *    and are kept alive by a reference.
  */
 #ifndef CORONET_H
 #define CORONET_H
@@ -32,6 +35,7 @@ typedef struct {
 
 struct poll_handle;
 struct datagram_slots;
+struct shared_state;
 
 typedef struct {
   napi_env env;
@@ -39,6 +43,7 @@ typedef struct {
   struct poll_handle* polls; /* every open poll handle of this environment */
   unsigned closing;          /* poll handles whose uv_close has not called back yet */
   napi_async_cleanup_hook_handle cleanup;
+  struct shared_state* shared; /* what shared.c has of this thread; NULL before its first use */
   uint8_t* scratch; /* the thread's scratch buffer, set once */
   size_t scratch_length;
   napi_ref scratch_ref;
@@ -76,6 +81,7 @@ napi_status epoll_init(napi_env env, napi_value exports);
 napi_status passing_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
 napi_status splice_init(napi_env env, napi_value exports);
+napi_status shared_init(napi_env env, napi_value exports);
 
 /* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
  * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */
@@ -85,6 +91,10 @@ bool stays(napi_env env, napi_value array, const char* message);
 void uvpoll_close_all(instance* self);
 bool uvpoll_watches(const instance* self, int fd);
 void instance_maybe_finished(instance* self);
+
+/* shared.c */
+bool shared_watches(const instance* self, int fd);
+void shared_end(instance* self);
 
 #define FUNCTION(name, fn) \
   { (name), NULL, (fn), NULL, NULL, NULL, napi_enumerable, NULL }

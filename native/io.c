@@ -200,14 +200,15 @@ static napi_value js_readv(napi_env env, napi_callback_info info) {
 
 /* close(2) is never retried: on Linux the fd is gone even when it reports EINTR, and its number may
  * belong to someone else by now. Only an fd that this environment opened can be closed here, and not
- * while a poll handle watches it: libuv would go on to watch whoever gets its number. */
+ * while a poll handle watches it or other threads wake this one by it: they would go on with whoever
+ * gets its number. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
   napi_value args[1];
   int32_t fd;
   if (!get_args(env, info, 1, args) || !get_int(env, args[0], "fd", &fd)) return NULL;
   instance* self = get_instance(env);
   if (!fd_table_has(&self->fds, fd)) return make_int(env, -EBADF);
-  if (uvpoll_watches(self, fd)) return make_int(env, -EBUSY);
+  if (uvpoll_watches(self, fd) || shared_watches(self, fd)) return make_int(env, -EBUSY);
   fd_table_clear(&self->fds, fd);
   account_fds(self, -1);
   return result_of(env, close(fd));

@@ -2,7 +2,8 @@
  * module.c - loading and unloading: one instance per environment.
  *
  * The end of an environment (process exit, worker.terminate()) runs no JavaScript. The async cleanup
- * hook closes the poll handles, waits for their callbacks, and then closes every fd that is open.
+ * hook takes the thread out of the registry of those that can be woken, closes the poll handles, waits
+ * for their callbacks, and then closes every fd that is open.
  */
 #include "coronet.h"
 
@@ -21,6 +22,7 @@ static void on_environment_end(napi_async_cleanup_hook_handle handle, void* data
   instance* self = data;
   self->cleanup = handle;
   self->ended = true;
+  shared_end(self);
   uvpoll_close_all(self);
   instance_maybe_finished(self);
 }
@@ -41,7 +43,8 @@ static napi_value init(napi_env env, napi_value exports) {
   if (socket_init(env, exports) != napi_ok || io_init(env, exports) != napi_ok ||
       datagram_init(env, exports) != napi_ok ||
       epoll_init(env, exports) != napi_ok || uvpoll_init(env, exports) != napi_ok ||
-      passing_init(env, exports) != napi_ok || splice_init(env, exports) != napi_ok)
+      passing_init(env, exports) != napi_ok || splice_init(env, exports) != napi_ok ||
+      shared_init(env, exports) != napi_ok)
     return NULL;
   return exports;
 }

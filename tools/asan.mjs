@@ -20,6 +20,7 @@ const TESTS = [
   "dist/src/runtime/",
   "dist/src/poll/",
   "dist/src/net/",
+  "dist/src/shared/",
   "dist/test/",
   // It installs the package anew, and so tests another build of the addon.
   "!dist/test/packaging",

@@ -20,6 +20,7 @@ export const RANKS = {
   time: 4,
   sync: 5,
   context: 5,
+  shared: 5,
   net: 6,
   tls: 7,
   http: 8,

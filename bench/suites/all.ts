@@ -7,6 +7,7 @@ import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
+import { shared } from "./shared.ts";
 import { sync } from "./sync.ts";
 import { udp } from "./udp.ts";
 
@@ -21,4 +22,5 @@ export const suites: readonly Suite[] = [
   sync,
   chan,
   parked,
+  shared,
 ];

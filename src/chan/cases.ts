@@ -9,7 +9,7 @@ import { type Cancelable, SignalLink } from "../runtime/canceled.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { milliseconds, Timer } from "../runtime/timers.ts";
 import { Chan, type ReceiveChan, type SendChan } from "./chan.ts";
-import { ChanError, Receiver, SEND_ON_CLOSED, Sender } from "./waiter.ts";
+import { ChanError, type Received, Receiver, SEND_ON_CLOSED, Sender } from "./waiter.ts";
 
 /** Who is told that one of a parked select's cases has happened. Takes every node out. */
 export interface Parked {
@@ -29,19 +29,31 @@ export interface Node {
 export abstract class Case {
   /** It can happen without waiting. */
   abstract get ready(): boolean;
-  /** Makes it happen, where it is ready: the outcome. */
-  abstract perform(key: string): object;
+  /** Makes it happen, where it is ready: the outcome; undefined when another thread was faster. */
+  abstract perform(key: string): object | undefined;
   /** Waits for it; undefined when it will never happen. */
   abstract park(select: Parked, key: string): Node | undefined;
 }
 
+/** What a select needs of a channel: a Chan, or a channel between threads (src/shared). */
+export interface SelectableChan {
+  readonly canReceive: boolean;
+  readonly canSend: boolean;
+  tryReceive(): Received<unknown> | undefined;
+  trySend(value: unknown): boolean;
+  enqueueReceiver(receiver: Receiver<unknown>): void;
+  enqueueSender(sender: Sender<unknown>): void;
+  /** The form in which a value leaves this thread; throws when it cannot. */
+  encode?(value: unknown): unknown;
+}
+
 /** Made by recv(). */
 export class RecvCase<out T> extends Case {
-  private readonly chan: Chan<unknown> | undefined;
+  private readonly chan: SelectableChan | undefined;
   /** Only for the compiler: what the case gives. */
   declare readonly gives: T;
 
-  constructor(chan: Chan<unknown> | undefined) {
+  constructor(chan: SelectableChan | undefined) {
     super();
     this.chan = chan;
   }
@@ -50,9 +62,9 @@ export class RecvCase<out T> extends Case {
     return this.chan?.canReceive === true;
   }
 
-  perform(key: string): object {
-    const [value, ok] = (this.chan as Chan<unknown>).tryReceive() as [unknown, boolean];
-    return { case: key, value, ok };
+  perform(key: string): object | undefined {
+    const got = (this.chan as SelectableChan).tryReceive();
+    return got === undefined ? undefined : { case: key, value: got[0], ok: got[1] };
   }
 
   park(select: Parked, key: string): Node | undefined {
@@ -65,10 +77,10 @@ export class RecvCase<out T> extends Case {
 
 /** Made by send(). */
 export class SendCase extends Case {
-  private readonly chan: Chan<unknown> | undefined;
+  private readonly chan: SelectableChan | undefined;
   private readonly value: unknown;
 
-  constructor(chan: Chan<unknown> | undefined, value: unknown) {
+  constructor(chan: SelectableChan | undefined, value: unknown) {
     super();
     this.chan = chan;
     this.value = value;
@@ -78,9 +90,8 @@ export class SendCase extends Case {
     return this.chan?.canSend === true;
   }
 
-  perform(key: string): object {
-    (this.chan as Chan<unknown>).trySend(this.value);
-    return { case: key };
+  perform(key: string): object | undefined {
+    return (this.chan as SelectableChan).trySend(this.value) ? { case: key } : undefined;
   }
 
   park(select: Parked, key: string): Node | undefined {
@@ -205,6 +216,10 @@ class ReceiveNode extends Receiver<unknown> implements Node {
     this.select.finish({ case: this.key, value: undefined, ok: false });
   }
 
+  fail(makeError: () => Error): void {
+    this.select.fail(makeError);
+  }
+
   leave(): void {
     this.list?.remove(this);
   }
@@ -227,7 +242,11 @@ class SendNode extends Sender<unknown> implements Node {
   }
 
   refused(): void {
-    this.select.fail(() => new ChanError(SEND_ON_CLOSED));
+    this.fail(() => new ChanError(SEND_ON_CLOSED));
+  }
+
+  fail(makeError: () => Error): void {
+    this.select.fail(makeError);
   }
 
   leave(): void {
@@ -255,6 +274,10 @@ class DoneNode extends Receiver<unknown> implements Node {
 
   end(): void {
     this.select.finish({ case: this.key, reason: this.source.signal.reason });
+  }
+
+  fail(makeError: () => Error): void {
+    this.select.fail(makeError);
   }
 
   leave(): void {
@@ -313,8 +336,11 @@ class SignalNode implements Node, Cancelable {
 
 // ---- what users write
 
-function chanOf(chan: unknown, what: string): Chan<unknown> | undefined {
+function chanOf(chan: unknown, what: string): SelectableChan | undefined {
   if (chan === undefined || chan instanceof Chan) return chan;
+  if (typeof chan === "object" && chan !== null && "enqueueReceiver" in chan) {
+    return chan as SelectableChan;
+  }
   throw new TypeError(`${what}: expected a Chan or undefined, got ${typeof chan}`);
 }
 
@@ -343,7 +369,8 @@ export function recv<T>(chan: ReceiveChan<T> | undefined): RecvCase<T> {
  * console.log(await select({ out: send(out, "hello") })); // { case: 'out' }
  */
 export function send<T>(chan: SendChan<T> | undefined, value: NoInfer<T>): SendCase {
-  return new SendCase(chanOf(chan, "send"), value);
+  const to = chanOf(chan, "send");
+  return new SendCase(to, to?.encode === undefined ? value : to.encode(value));
 }
 
 /**

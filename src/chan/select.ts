@@ -109,7 +109,14 @@ export function trySelect<const C extends SelectCases>(cases: C): Selected<C> | 
     chosen = entry;
     name = key;
   }
-  return chosen?.perform(name) as Selected<C> | undefined;
+  if (chosen === undefined) return undefined;
+  return (chosen.perform(name) ?? trySelect(without(cases, name))) as Selected<C> | undefined;
+}
+
+/** The other cases, when another thread was faster in this one. */
+function without(cases: SelectCases, name: string): SelectCases {
+  const { [name]: _, ...others } = cases;
+  return others;
 }
 
 function park(cases: SelectCases, signal: AbortSignal | undefined): Promise<object> {

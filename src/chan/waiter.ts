@@ -37,6 +37,8 @@ export abstract class Receiver<T> extends ListEntry {
   abstract take(value: T, behind: boolean): void;
   /** Learns that the channel was closed and has nothing left. */
   abstract end(): void;
+  /** Learns that the channel is broken: only one between threads can be. */
+  abstract fail(makeError: () => Error): void;
 }
 
 /** Stands in a channel's queue of senders; already taken out when a method is called. */
@@ -52,10 +54,12 @@ export abstract class Sender<T> extends ListEntry {
   abstract sent(behind: boolean): void;
   /** Learns that the channel was closed. */
   abstract refused(): void;
+  /** Learns that the channel is broken: only one between threads can be. */
+  abstract fail(makeError: () => Error): void;
 }
 
 /** A wait that a signal may end. */
-class Cancel implements Cancelable {
+export class Cancel implements Cancelable {
   private readonly waiter: ListEntry;
   private readonly resolve: Resolve<never>;
   private readonly what: string;
@@ -116,6 +120,12 @@ abstract class ParkedReceiver<T, R> extends Receiver<T> {
     if (observer.resumed !== null) observer.resumed(this);
     wake(this.resolve, result, behind);
   }
+
+  fail(makeError: () => Error): void {
+    if (this.cancel !== undefined) this.cancel.remove();
+    if (observer.resumed !== null) observer.resumed(this);
+    failParked(this.resolve, makeError);
+  }
 }
 
 /** Parked in receive(). */
@@ -162,8 +172,12 @@ export class ParkedSender<T> extends Sender<T> {
   }
 
   refused(): void {
+    this.fail(() => new ChanError(SEND_ON_CLOSED));
+  }
+
+  fail(makeError: () => Error): void {
     this.detach();
-    failParked(this.resolve, () => new ChanError(SEND_ON_CLOSED));
+    failParked(this.resolve, makeError);
   }
 
   private detach(): void {

@@ -62,12 +62,13 @@ export class EpollPoller implements Poller {
   readonly events = new Int32Array(new SharedArrayBuffer(MAX_EVENTS * 3 * 4));
   /** Events that belonged to a descriptor's earlier life. */
   stale = 0;
+  /** Made runnable by every wake-up: looks whether it was meant. */
+  onWake: Waiter | null = null;
   private readonly kernel: EpollKernel;
   private readonly cache: PollCache;
   private epfd = -1;
   private wakeFd = -1;
   private readonly waking = new Int32Array(new SharedArrayBuffer(4));
-  private readonly drained = new Uint8Array(8);
   private runnable: Waiter[] = [];
 
   constructor(kernel: EpollKernel, cache: PollCache) {
@@ -144,7 +145,7 @@ export class EpollPoller implements Poller {
       const bits = events[i + 2] as number;
       const pd = cache.find(slot, events[i + 1] as number);
       if (pd === undefined) {
-        if (slot === WAKE_SLOT) this.wokenUp();
+        if (slot === WAKE_SLOT) this.wokenUp(runnable);
         else this.stale++;
         continue;
       }
@@ -164,11 +165,11 @@ export class EpollPoller implements Poller {
     return fd === this.epfd || fd === this.wakeFd;
   }
 
-  // First the read, then the mark: a thread that wakes this one in between is part of this wake-up.
-  // The other way round its write would be read away while its mark stays, and no wake-up would ever
-  // be written again.
-  private wokenUp(): void {
-    this.kernel.read(this.wakeFd, this.drained, 0, 8);
+  // The eventfd is never read: it is watched edge-triggered, so each write is an event of its own, and
+  // its counter has room for 2^64 of them. A thread that wakes this one before the mark is taken back is
+  // part of this wake-up.
+  private wokenUp(runnable: Waiter[]): void {
     Atomics.store(this.waking, 0, 0);
+    if (this.onWake !== null) runnable.push(this.onWake);
   }
 }

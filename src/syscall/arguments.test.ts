@@ -51,7 +51,16 @@ type Kind =
   | "callback"
   | "handle"
   | "fds"
-  | "out";
+  | "out"
+  // What threads share: ids, an id with a tag, laid out memory, and the parts of a table.
+  | "chan"
+  | "chan operation"
+  | "chan memory"
+  | "atomic"
+  | "table"
+  | "key"
+  | "bytes"
+  | "one";
 
 const shapes: Record<string, readonly Kind[]> = {
   read: ["fd", "buffer", "offset", "length"],
@@ -100,19 +109,43 @@ const shapes: Record<string, readonly Kind[]> = {
   setPipeSize: ["fd", "length"],
   splice: ["fd", "fd", "length"],
   sendfile: ["fd", "file fd", "position", "length"],
+  sharedJoin: ["own fd", "counters"],
+  sharedOpen: ["chan memory", "one"],
+  sharedClose: ["chan"],
+  atomicFormat: ["shared buffer"],
+  atomicArm: ["atomic"],
+  atomicDisarm: ["atomic"],
+  atomicNotify: ["atomic"],
+  chanFormat: ["shared buffer", "one"],
+  chanSend: ["chan operation", "bytes"],
+  chanReceive: ["chan operation"],
+  chanReceiveInto: ["chan", "bytes", "offset", "length"],
+  chanReady: ["chan", "int"],
+  chanArm: ["chan", "int"],
+  chanDisarm: ["chan", "int"],
+  chanLength: ["chan"],
+  chanCapacity: ["chan"],
+  chanLargest: ["chan"],
+  chanClose: ["chan"],
+  tableBytes: ["one", "one", "one"],
+  tableFormat: ["shared buffer", "one", "one", "one", "int"],
+  tableWrite: ["table", "key", "bytes", "offset", "length"],
+  tableRead: ["table", "key", "offset", "length"],
+  tableAdd: ["table", "key", "offset", "int", "int"],
+  tableDelete: ["table", "key"],
+  tableKeys: ["table", "int", "bytes", "offset", "length"],
+  tableBuckets: ["table"],
+  tableSize: ["table"],
 };
 
+const IDS: readonly Kind[] = ["chan", "chan operation", "atomic", "table"];
 const NUMBERS: readonly Kind[] = [
-  "fd",
-  "own fd",
-  "file fd",
-  "int",
-  "offset",
-  "length",
-  "count",
-  "first",
-];
-const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer", "slots"];
+  ...["fd", "own fd", "file fd", "int", "offset", "length", "count", "first", "one"],
+  ...IDS,
+] as Kind[];
+const BYTES: readonly Kind[] = [
+  ...["buffer", "bytes", "sockaddr", "name", "shared buffer", "chan memory", "slots"],
+] as Kind[];
 const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events", "fds", "out"];
 
 const Float16 = (globalThis as { Float16Array?: new (n: number) => ArrayBufferView }).Float16Array;
@@ -140,6 +173,7 @@ function wrongTypes(kind: Kind): unknown[] {
   if (BYTES.includes(kind)) return [...STRANGE, 5, new Int32Array(256), ...OTHER_BYTES];
   if (INTEGERS.includes(kind)) return [...STRANGE, 5, new Uint8Array(256), ...OTHER_BYTES];
   if (kind === "chunks") return STRANGE.filter((value) => !Array.isArray(value));
+  if (kind === "key") return STRANGE.filter((value) => typeof value !== "string");
   if (kind === "callback") return STRANGE.filter((value) => typeof value !== "function");
   return STRANGE;
 }
@@ -161,6 +195,25 @@ let pair: Int32Array;
 let epfd: number;
 let fileFd: number;
 let slots: Slots;
+let chanMemory: Uint8Array;
+let ids: { chan: number; atomic: number; table: number };
+
+function sharedBytes(): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(65_536));
+}
+
+function openShared(): void {
+  chanMemory = sharedBytes();
+  const [atomic, table] = [sharedBytes(), sharedBytes()];
+  kernel.chanFormat(chanMemory, 8);
+  kernel.atomicFormat(atomic);
+  kernel.tableFormat(table, 8, 16, 32, 0);
+  ids = {
+    chan: kernel.sharedOpen(chanMemory, 1),
+    atomic: kernel.sharedOpen(atomic, 2),
+    table: kernel.sharedOpen(table, 3),
+  };
+}
 
 function valid(kind: Kind): unknown {
   switch (kind) {
@@ -196,6 +249,20 @@ function valid(kind: Kind): unknown {
       return new Int32Array(0);
     case "out":
       return new Int32Array(4);
+    case "chan":
+    case "atomic":
+    case "table":
+      return ids[kind];
+    case "chan operation":
+      return ids.chan * 16;
+    case "chan memory":
+      return chanMemory;
+    case "bytes":
+      return new Uint8Array(16);
+    case "key":
+      return "key";
+    case "one":
+      return 1;
     default:
       return 0;
   }
@@ -234,6 +301,7 @@ before(() => {
   assert.equal(kernel.socketpair(AF_UNIX, SOCK_STREAM, pair), 0);
   epfd = kernel.epollCreate1();
   fileFd = openSync(fileURLToPath(import.meta.url), "r");
+  openShared();
 });
 
 after(() => {
@@ -272,6 +340,18 @@ for (const [name, kinds] of Object.entries(shapes)) {
           for (const value of NOT_WHOLE) {
             const args = but(name, at, value);
             assert.throws(() => call(name, args), { name: "RangeError" }, String(value));
+          }
+        });
+      }
+
+      if (IDS.includes(kind)) {
+        test(`throws a TypeError for the id of something else (argument ${at + 1})`, () => {
+          // Only sharedClose takes all kinds.
+          const other = name === "sharedClose" ? -2 : kind === "table" ? ids.chan : ids.table;
+          const times = kind === "chan operation" ? 16 : 1;
+          for (const id of [other, -1, 3, 1000, 2 ** 27 - 1]) {
+            const args = but(name, at, id * times);
+            assert.throws(() => call(name, args), { name: "TypeError" }, `id ${id}`);
           }
         });
       }

@@ -159,11 +159,75 @@ export interface PassingKernel {
   releaseFd(fd: number): number;
 }
 
+/**
+ * Memory that threads share (native/shared*.c): each operation is one call, so that the end of a thread
+ * never interrupts it. They throw a TypeError when the memory was overwritten.
+ */
+export interface SharedKernel {
+  /** This thread's slot among those that can be woken; a negative errno. */
+  sharedJoin(wakeFd: number, waking: Int32Array): number;
+  /** An id for laid out memory, the same one each time; a negative errno. */
+  sharedOpen(memory: Uint8Array, kind: number): number;
+  sharedClose(id: number): void;
+
+  atomicFormat(memory: Uint8Array): void;
+  /** Has this thread woken by the next atomicNotify. */
+  atomicArm(id: number): number;
+  atomicDisarm(id: number): void;
+  atomicNotify(id: number): void;
+
+  chanFormat(memory: Uint8Array, capacity: number): void;
+  /**
+   * 0 sent, 1 no room, 2 closed. `operation` is id * 16 + tag * 2 + wait: every argument costs. With
+   * `wait` (1) this thread is woken when there may be room.
+   */
+  chanSend(operation: number, value: unknown): number;
+  /**
+   * length * 8 + tag of what is in the scratch buffer; -1 nothing, -2 the end, -16 - length: larger.
+   * `operation` is id * 16 + wait.
+   */
+  chanReceive(operation: number): number;
+  chanReceiveInto(id: number, buffer: Uint8Array, offset: number, length: number): number;
+  /** Whether a receive (side 0) or a small send (side 1) would not wait. */
+  chanReady(id: number, side: number): number;
+  /** Has this thread woken when that side may be ready; whether it is ready now. */
+  chanArm(id: number, side: number): number;
+  chanLength(id: number): number;
+  chanCapacity(id: number): number;
+  chanLargest(id: number): number;
+  /** 0, or 2 when it was closed before. */
+  chanClose(id: number): number;
+  /** Nobody in this thread waits on that side any more. */
+  chanDisarm(id: number, side: number): void;
+
+  tableBytes(rows: number, keyBytes: number, rowBytes: number): number;
+  tableFormat(
+    memory: Uint8Array,
+    rows: number,
+    keyBytes: number,
+    rowBytes: number,
+    seed: number,
+  ): void;
+  /** 0, or 2 when there is no row left. Pieces: offset, length, bytes rounded up to 4. */
+  tableWrite(id: number, key: string, pieces: Uint8Array, offset: number, length: number): number;
+  /** 0: that part of the row is in the scratch buffer; 1: no such key. */
+  tableRead(id: number, key: string, offset: number, length: number): number;
+  /** The sum, in an int32 (type 0) or a float64 (type 1); undefined when there is no row left. */
+  tableAdd(id: number, key: string, offset: number, type: number, by: number): number | undefined;
+  /** 0, or 1 when there is no such key. */
+  tableDelete(id: number, key: string): number;
+  /** Bytes that the keys of a bucket take, written as far as there is room. */
+  tableKeys(id: number, bucket: number, out: Uint8Array, offset: number, length: number): number;
+  tableBuckets(id: number): number;
+  tableSize(id: number): number;
+}
+
 export interface NativeKernel
   extends Kernel,
     DatagramKernel,
     LoopKernel,
     PassingKernel,
+    SharedKernel,
     SpliceKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
