@@ -63,6 +63,11 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
     return accept(this.fd, this.fd.device.kernel as Kernel, options?.signal, this.adopt);
   }
 
+  /** @internal The kernel's fd, for other threads that accept from this socket too. */
+  get sysfd(): number {
+    return this.fd.sysfd;
+  }
+
   /** Iterates over the connections that arrive; ends when the listener is closed. */
   [Symbol.asyncIterator](): AsyncIterator<C, undefined> {
     return { next: () => this.accept().then(present, endWhenClosed) };

@@ -20,6 +20,7 @@
 import { assert } from "../internal/assert.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollDesc,
   parkRead,
@@ -214,6 +215,14 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** On this fd a read may end before the data does: never park on a short one alone. */
   distrustShortReads(): void {
     this.pd.flags |= URGENT;
+  }
+
+  /**
+   * Other threads accept from this open file too: the poller watches it only while an accept waits
+   * here, so that a thread that is busy with other things takes no wake-up from those that wait.
+   */
+  shareAccepts(): void {
+    this.pd.flags |= EXCLUSIVE;
   }
 
   /** True when a read would not wait. */
@@ -558,6 +567,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { side } = op;
     this.state &= ~sides[side];
     this.device.runtime.release((this.state & UNREF) === 0);
+    if ((this.pd.flags & EXCLUSIVE) !== 0) this.device.poller.disarm(this.sysfd, this.pd);
     if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }

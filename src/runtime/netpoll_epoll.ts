@@ -7,8 +7,10 @@
 import { assert } from "../internal/assert.ts";
 import {
   EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
   EPOLLERR,
   EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
@@ -19,6 +21,7 @@ import { EINTR, errorName } from "../syscall/errno.ts";
 import type { EpollKernel } from "../syscall/kernel.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollCache,
   type PollDesc,
@@ -30,6 +33,8 @@ import {
 import type { Waiter } from "./sched.ts";
 
 const INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+/** What epoll_ctl(2) allows beside EPOLLEXCLUSIVE, and a listening socket needs. */
+const ACCEPTS = EPOLLIN | EPOLLEXCLUSIVE | EPOLLET;
 const WAKES_READER = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
 const WAKES_WRITER = EPOLLOUT | EPOLLHUP | EPOLLERR;
 const SAYS_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -105,7 +110,8 @@ export class EpollPoller implements Poller {
   }
 
   open(fd: number, pd: PollDesc): number {
-    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, INTEREST, pd.slot, pd.seq);
+    const interest = (pd.flags & EXCLUSIVE) === 0 ? INTEREST : ACCEPTS;
+    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, interest, pd.slot, pd.seq);
     if (result === 0) pd.flags |= ARMED;
     return result;
   }
@@ -115,6 +121,14 @@ export class EpollPoller implements Poller {
   // a copy for the moment between fork and exec can cause one more event: it is stale and dropped.
   close(_fd: number, pd: PollDesc): void {
     pd.flags &= ~ARMED;
+  }
+
+  // With a system call: the open file goes on living, and with it the interest would.
+  disarm(fd: number, pd: PollDesc): void {
+    if ((pd.flags & ARMED) === 0) return;
+    pd.flags &= ~ARMED;
+    const n = this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    assert(n === 0, `taking an fd from the poller failed with ${errorName(-n)}`);
   }
 
   poll(timeout: number): readonly Waiter[] {
