@@ -69,6 +69,7 @@ napi_status define_functions(napi_env env, napi_value exports,
 napi_status socket_init(napi_env env, napi_value exports);
 napi_status io_init(napi_env env, napi_value exports);
 napi_status epoll_init(napi_env env, napi_value exports);
+napi_status passing_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
 napi_status threads_init(napi_env env, napi_value exports);
 

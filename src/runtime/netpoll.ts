@@ -61,6 +61,8 @@ export const HANGUP = 1;
 export const URGENT = 2;
 /** Registered with the poller. */
 export const ARMED = 4;
+/** Someone else has this open file too (another process): close(2) will not end the interest. */
+export const SHARED = 8;
 /** Other threads accept from this open file too: armed only while someone waits here. */
 export const EXCLUSIVE = 16;
 

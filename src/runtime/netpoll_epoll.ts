@@ -28,6 +28,7 @@ import {
   type Poller,
   readyRead,
   readyWrite,
+  SHARED,
   URGENT,
 } from "./netpoll.ts";
 import type { Waiter } from "./sched.ts";
@@ -116,10 +117,13 @@ export class EpollPoller implements Poller {
     return result;
   }
 
-  // No system call: the close(2) that follows removes the interest, as nothing duplicates our fds
-  // (epoll(7), "Will closing a file descriptor cause it to be removed"). A child process that holds
+  // No system call: the close(2) that follows removes the interest, as long as nothing duplicates our
+  // fd (epoll(7), "Will closing a file descriptor cause it to be removed"). A child process that has
   // a copy for the moment between fork and exec can cause one more event: it is stale and dropped.
-  close(_fd: number, pd: PollDesc): void {
+  close(fd: number, pd: PollDesc): void {
+    if ((pd.flags & (ARMED | SHARED)) === (ARMED | SHARED)) {
+      this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    }
     pd.flags &= ~ARMED;
   }
 

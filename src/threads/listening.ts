@@ -1,7 +1,8 @@
 /** listening.ts: one listening socket in several threads, and conns made of accepted fds. */
 import { type Addr, type StreamNetwork, splitHostPort, TCPAddr, UnixAddr } from "../net/addr.ts";
 import { errorOf } from "../net/errors.ts";
-import { Listener } from "../net/listener.ts";
+import { listenerOf } from "../net/listen.ts";
+import type { Listener } from "../net/listener.ts";
 import { type ConnOrigin, type SocketConn, socketFD } from "../net/socket.ts";
 import { TCPConn } from "../net/tcp.ts";
 import { UnixConn } from "../net/unix.ts";
@@ -23,14 +24,13 @@ export function connOf(
   peer: string | Addr,
 ): SocketConn {
   const { network } = origin;
-  const fd = socketFD(rt, sysfd, network);
-  const unix = network === "unix" || network === "unixpacket";
-  return unix ? new UnixConn(fd, origin, peer) : new TCPConn(fd, origin, peer);
+  const Kind = network === "unix" || network === "unixpacket" ? UnixConn : TCPConn;
+  return new Kind(socketFD(rt, sysfd, network), origin, peer);
 }
 
-/** A number of this thread's own for another thread's fd. Throws a NetError when there is none. */
-export function duplicate(fd: number, origin: ConnOrigin): number {
-  const sysfd = nativeKernel().dupFd(fd);
+/** A number of this thread's own for another thread's fd. Throws a NetError when none is free. */
+export function duplicate(theirs: number, origin: ConnOrigin): number {
+  const sysfd = nativeKernel().dupFd(theirs);
   if (sysfd >= 0) return sysfd;
   const { network, addr } = origin;
   throw errorOf(-sysfd, { op: "listen", network, address: String(addr) });
@@ -38,9 +38,7 @@ export function duplicate(fd: number, origin: ConnOrigin): number {
 
 /** This thread's share in a socket that another thread listens on. */
 export function sharedListener(rt: Runtime, theirs: number, origin: ConnOrigin): Listener {
-  const { network } = origin;
-  const fd = socketFD(rt, duplicate(theirs, origin), network);
-  fd.shareAccepts();
-  const adopt = (sysfd: number, peer: string): SocketConn => connOf(rt, sysfd, origin, peer);
-  return new Listener<SocketConn>(fd, network, origin.addr as Addr, adopt, undefined);
+  const listener = listenerOf(rt, duplicate(theirs, origin), origin.network, undefined);
+  listener.fd.shareAccepts();
+  return listener;
 }

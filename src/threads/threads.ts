@@ -220,7 +220,7 @@ export class Threads implements AsyncDisposable {
   /** Lets a thread serve. */
   private async enlist(thread: Thread, source?: Listener): Promise<void> {
     const listener = await this.listenerFor(thread, source);
-    if (listener !== undefined) await thread.serve({ kind: "listener", fd: listener.sysfd });
+    if (listener !== undefined) await thread.serve({ kind: "listener", fd: listener.fd.sysfd });
     if (this.closing !== undefined) throw new Error("threads: the set was closed meanwhile");
     this.list.push(thread);
     this.list.sort((a, b) => a.index - b.index);
