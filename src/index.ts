@@ -55,6 +55,8 @@ export type {
   ThreadModule,
   Transferred,
 } from "./threads/module.ts";
+export type { Placement } from "./threads/placement.ts";
+export { type ReactorThread, thisThread, threads } from "./threads/this_thread.ts";
 export { Thread, ThreadError } from "./threads/thread.ts";
 export {
   type AcceptMode,
@@ -65,6 +67,7 @@ export {
   type ThreadsOptions,
   type ThreadsStats,
 } from "./threads/threads.ts";
+export { transfer } from "./threads/transfer.ts";
 export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";

@@ -13,6 +13,7 @@ import {
   ETIMEDOUT,
   errorName,
   errorText,
+  TRANSFERRED,
 } from "../syscall/errno.ts";
 
 /** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait", … */
@@ -30,6 +31,7 @@ export type NetOp =
   | "pass"
   | "receive"
   | "adopt"
+  | "transfer"
   | "lookup";
 
 export interface NetErrorInit {
@@ -74,7 +76,7 @@ export class NetError extends Error {
   readonly source: string | undefined;
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
-  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED. */
+  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED, ERR_BUSY, ERR_TRANSFERRED. */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
   readonly timeout: boolean;
@@ -117,6 +119,7 @@ const EVERYDAY = new Set([
   CLOSED,
   DEADLINE,
   CANCELED,
+  TRANSFERRED,
 ]);
 
 const HINTS = new Map<string, string>([

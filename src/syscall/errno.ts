@@ -51,11 +51,14 @@ export const DEADLINE = 100_002;
 export const CANCELED = 100_003;
 /** Other operations wait on the connection, or it is being passed. */
 export const BUSY = 100_004;
+/** The connection belongs to another thread now. */
+export const TRANSFERRED = 100_005;
 
 const own = new Map<number, [code: string, text: string]>([
   [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
   [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
   [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
+  [TRANSFERRED, ["ERR_TRANSFERRED", "the connection belongs to another thread now"]],
   [BUSY, ["ERR_BUSY", "the connection is in use"]],
   [ETOOMANYREFS, ["ETOOMANYREFS", "too many file descriptors are in flight"]],
   [ENONET, ["ENONET", "machine is not on the network"]],
