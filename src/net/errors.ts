@@ -13,6 +13,7 @@ import {
   ETIMEDOUT,
   errorName,
   errorText,
+  THREAD_GONE,
   TRANSFERRED,
 } from "../syscall/errno.ts";
 
@@ -76,7 +77,7 @@ export class NetError extends Error {
   readonly source: string | undefined;
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
-  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED, ERR_BUSY, ERR_TRANSFERRED. */
+  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED, ERR_BUSY, ERR_TRANSFERRED, … */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
   readonly timeout: boolean;
@@ -120,6 +121,7 @@ const EVERYDAY = new Set([
   DEADLINE,
   CANCELED,
   TRANSFERRED,
+  THREAD_GONE,
 ]);
 
 const HINTS = new Map<string, string>([

@@ -28,7 +28,7 @@ import type { SocketConn } from "../net/socket.ts";
 import { FD } from "../poll/fd.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
-import { BUSY, CANCELED, CLOSED, ENOTCONN } from "../syscall/errno.ts";
+import { BUSY, CANCELED, CLOSED, THREAD_GONE } from "../syscall/errno.ts";
 import { nativeKernel } from "../syscall/native.ts";
 import { MAX_PACKET, packet, passedFd, receiveOn, SendOp, THREADS, takePacket } from "./packets.ts";
 import { admit, issue } from "./passport.ts";
@@ -181,7 +181,7 @@ export class Exchange {
   }
 
   private gone(conn: SocketConn, target: number): NetError {
-    return conn.failed("transfer", ENOTCONN, `there is no thread ${target} any more`);
+    return conn.failed("transfer", THREAD_GONE, `there is no thread ${target} any more`);
   }
 
   private async send(
@@ -203,7 +203,7 @@ export class Exchange {
     } catch (cause) {
       this.settle(number, false);
       if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
-      throw conn.failed("transfer", ENOTCONN, `thread ${target} takes nothing any more`, cause);
+      throw conn.failed("transfer", THREAD_GONE, `thread ${target} takes nothing any more`, cause);
     }
     return await settled;
   }

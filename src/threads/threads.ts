@@ -18,7 +18,7 @@ import { go } from "../runtime/goroutine.ts";
 import { Acceptor } from "./acceptor.ts";
 import type { ThreadStats } from "./counters.ts";
 import { Hub, Line } from "./hub.ts";
-import { chooserOf, type Placement } from "./placement.ts";
+import { type Chooser, chooserOf, type Placement } from "./placement.ts";
 import { Thread, type ThreadError } from "./thread.ts";
 
 /** How a set's threads get their connections. */
@@ -76,6 +76,8 @@ export interface ThreadsStats {
 }
 
 const DRAIN_MS = 5000;
+/** How long the others may take to end when one of the first threads did not start, in ms. */
+const FAILED_MS = 1000;
 
 const SUMS = ["accepted", "transferred", "bytesRead", "bytesWritten"] as const;
 
@@ -89,6 +91,22 @@ function hrefOf(module: URL | string): string {
 function checkCount(count: number): number {
   if (Number.isInteger(count) && count > 0) return count;
   throw new RangeError(`startThreads: threads must be a positive whole number, got ${count}`);
+}
+
+const MODES: readonly unknown[] = ["shared", "reuseport", "placed"];
+
+/** Fails for options that make no sense, before anything is begun. */
+function checkOptions({ module, accept = "shared", listen: where, onExit }: ThreadsOptions): void {
+  hrefOf(module);
+  if (!MODES.includes(accept)) {
+    throw new TypeError(`startThreads: unknown accept "${accept}"; known: ${MODES.join(", ")}`);
+  }
+  if (accept === "reuseport" && where !== undefined && !where[0].startsWith("tcp")) {
+    throw new TypeError(`startThreads: accept "reuseport" is for TCP, not for "${where[0]}"`);
+  }
+  if (onExit !== undefined && typeof onExit !== "function") {
+    throw new TypeError("startThreads: onExit must be a function");
+  }
 }
 
 function drainTimeoutOf({ drainTimeout = DRAIN_MS }: DrainOptions): number {
@@ -115,16 +133,19 @@ export class Threads implements AsyncDisposable {
   private closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(options: ThreadsOptions, count: number, listener: Listener | undefined) {
+  constructor(
+    options: ThreadsOptions,
+    count: number,
+    listener: Listener | undefined,
+    choose: Chooser,
+  ) {
     this.options = options;
     this.count = count;
     this.listener = listener;
     this.network = listener?.network;
     this.addr = listener?.addr;
-    const { accept, placement = "least-busy" } = options;
-    const chooser = chooserOf(placement);
-    if (accept === "placed" && listener !== undefined) {
-      this.acceptor = new Acceptor(listener, chooser);
+    if (options.accept === "placed" && listener !== undefined) {
+      this.acceptor = new Acceptor(listener, choose);
     }
   }
 
@@ -207,7 +228,8 @@ export class Threads implements AsyncDisposable {
       for (const thread of born) this.hub.join(thread);
       for (const thread of born) await this.enlist(thread);
     } catch (error) {
-      this.closing ??= this.end(0);
+      // Not by force at once: a thread in the middle of loading its module loses fds then (Node 20).
+      this.closing ??= this.end(FAILED_MS);
       await this.closing;
       throw error;
     }
@@ -304,7 +326,7 @@ export class Threads implements AsyncDisposable {
     await (this.acceptor ?? this.listener)?.close();
     const all = [...this.all];
     for (const thread of all) this.leave(thread);
-    await Promise.all(all.map((each) => (timeout === 0 ? each.terminate() : each.drain(timeout))));
+    await Promise.all(all.map((thread) => thread.drain(timeout)));
     this.hub.end();
   }
 }
@@ -322,9 +344,6 @@ async function listenFirst(options: ThreadsOptions): Promise<Listener | undefine
   if (options.listen === undefined) return undefined;
   const [network, address, others] = options.listen;
   if (options.accept !== "reuseport") return await listen(network, address, others);
-  if (!network.startsWith("tcp")) {
-    throw new TypeError(`startThreads: accept "reuseport" is for TCP, not for "${network}"`);
-  }
   return await listen(network, address, { ...others, reusePort: true });
 }
 
@@ -347,9 +366,10 @@ async function listenFirst(options: ThreadsOptions): Promise<Listener | undefine
  */
 export async function startThreads(options: ThreadsOptions): Promise<Threads> {
   const count = checkCount(options.threads ?? availableParallelism());
-  hrefOf(options.module);
+  checkOptions(options);
+  const choose = chooserOf(options.placement ?? "least-busy");
   const listener = await listenFirst(options);
-  const threads = new Threads(options, count, listener);
+  const threads = new Threads(options, count, listener, choose);
   await threads.begin();
   return threads;
 }

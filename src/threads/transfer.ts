@@ -1,7 +1,7 @@
 /** transfer.ts: transfer(): a live connection moves to another thread. */
 import type { Conn, OpOptions } from "../net/conn.ts";
 import { SocketConn } from "../net/socket.ts";
-import { ENOTCONN } from "../syscall/errno.ts";
+import { THREAD_GONE } from "../syscall/errno.ts";
 import type { Exchange } from "./exchange.ts";
 import { Peer, peerOf, type ReactorThread } from "./this_thread.ts";
 import { Thread } from "./thread.ts";
@@ -14,10 +14,10 @@ import { Thread } from "./thread.ts";
  *
  * Resolves when the other thread has taken the connection. It is dead here then: its methods fail with
  * ERR_TRANSFERRED, and close() does nothing. When transfer fails, the connection is as it was:
- *   ERR_BUSY      operations wait on it
- *   ENOTCONN      the thread has ended, or ended before it took the connection
- *   ERR_CANCELED  the signal was aborted before the connection was under way
- *   ERR_CLOSED    it was closed
+ *   ERR_BUSY         operations wait on it
+ *   ERR_THREAD_GONE  the thread has ended, or ended before it took the connection
+ *   ERR_CANCELED     the signal was aborted before the connection was under way
+ *   ERR_CLOSED       it was closed
  *
  * From a reactor thread, `thread` is one of threads() or its id; from the thread that started them,
  * one of `set.threads`. Connections that one thread transfers to another arrive in order.
@@ -46,7 +46,7 @@ export async function transfer(
   }
   const route = routeTo(thread);
   const id = typeof thread === "number" ? thread : thread.id;
-  if (route === undefined) throw conn.failed("transfer", ENOTCONN, `there is no thread ${id}`);
+  if (route === undefined) throw conn.failed("transfer", THREAD_GONE, `there is no thread ${id}`);
   await route.transfer(conn, id, message, options?.signal);
 }
 
