@@ -94,8 +94,8 @@ export function takeStranded(sysfd: number): Stranded | null | undefined {
 
 export class Exchange {
   readonly id: number;
-  /** Told that the target has taken one. */
-  onTransferred: () => void = () => {};
+  /** Told how a transfer ended: true when the target has taken the connection. */
+  onSettled: (taken: boolean) => void = () => {};
   private readonly runtime: Runtime = runtime();
   private readonly inbox: FD;
   private readonly receiver: Receiver;
@@ -174,7 +174,6 @@ export class Exchange {
       const taken = await this.send(conn, to, target, passport, signal);
       if (!taken) throw this.gone(conn, target);
       conn.transferred();
-      this.onTransferred();
     } finally {
       fd.unreserve();
     }
@@ -226,6 +225,7 @@ export class Exchange {
     this.underway.delete(number);
     this.runtime.release();
     underway.settle(taken);
+    this.onSettled(taken);
   }
 
   /** Sends a packet that nobody waits for. */

@@ -76,7 +76,10 @@ export class Reactor {
       this.report({ type: "left", id: peer });
     };
     this.exchange = new Exchange(id, duplicate(boot.inbox), receiver, left);
-    this.exchange.onTransferred = () => this.counters.onTransferred();
+    this.exchange.onSettled = (taken) => {
+      if (taken) this.counters.onTransferred();
+      this.onProgress();
+    };
   }
 
   /** Loads the module, then does what the starter says. Fails with whatever the module throws. */
@@ -157,8 +160,13 @@ export class Reactor {
     this.onProgress();
   }
 
+  /** No handler runs, and nothing that was transferred away may come back. */
+  private get finished(): boolean {
+    return this.counters.live === 0 && this.exchange.size === 0;
+  }
+
   private onProgress(): void {
-    if (this.idle !== undefined && this.counters.live === 0) this.idle();
+    if (this.idle !== undefined && this.finished) this.idle();
   }
 
   /** Ends the thread when its handlers have ended. */
@@ -168,7 +176,7 @@ export class Reactor {
     if (this.inbox !== undefined) while (this.takeFrom(this.inbox.sysfd) > 0);
     void this.inbox?.close();
     this.stopping.abort();
-    while (this.counters.live > 0) {
+    while (!this.finished) {
       const ended = parked<void>();
       this.idle = resolver();
       await ended;

@@ -100,10 +100,15 @@ const serve: ConnHandler<Data | undefined> = async (conn, info) => {
 
 export default serve;
 
+let received = 0;
+
 export async function receive(conn: SocketConn, info: Info, message: unknown): Promise<void> {
   const verb = verbs[message as string];
   if (verb !== undefined) await verb(conn, info);
-  else await conn.write(JSON.stringify({ id: info.id, from: info.transferred?.from, message }));
+  else {
+    const { id, transferred } = info;
+    await conn.write(JSON.stringify({ id, from: transferred?.from, message, nth: ++received }));
+  }
 }
 
 export function start(info: Info): void {
