@@ -162,7 +162,7 @@ export function errorOf(number: number, details: NumberDetails): NetError {
     ...details,
     code,
     text: details.text ?? errorText(number),
-    hint: setUp ? hintFor(code, details.network) : undefined,
+    hint: setUp && details.text === undefined ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),
   });

@@ -137,6 +137,10 @@ class Fuzzer {
     return this.random.chance(0.05) ? new Proxy(chunks, {}) : chunks;
   }
 
+  private someFds(): Int32Array {
+    return Int32Array.from({ length: this.random.below(5) }, () => this.fd());
+  }
+
   private ints(): Int32Array {
     const length = this.pick([0, 1, 2, 3, 4, 12, 30, 1000]);
     if (this.random.chance(0.5)) return new Int32Array(length);
@@ -219,6 +223,10 @@ class Fuzzer {
       epollCtl: () => [fd, random.below(4), this.fd(), this.int(), this.int(), this.int()],
       epollWait: () => [fd, this.ints(), 0],
       pollOpen: () => [fd, this.ints(), this.ints(), this.int(), () => {}],
+      sendmsgFds: () => [fd, this.bytes(), 0, random.below(9), this.someFds()],
+      recvmsgFds: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(6))],
+      adoptFd: () => [fd],
+      releaseFd: () => [fd],
       pollRef: handle,
       pollClose: handle,
     };
@@ -244,6 +252,8 @@ class Fuzzer {
     if (!["socket", "socketpair", "eventfd", "epollCreate1"].includes(name)) {
       for (const at of fdPlaces) if (at in args && !isFd(args[at])) args[at] = this.fd();
     }
+    // What arrives becomes non-blocking, which standard output must not.
+    if (name === "sendmsgFds" && args[4] instanceof Int32Array) args[4] = this.someFds();
     if (name === "epollWait" && typeof args[2] === "number" && Number.isInteger(args[2])) {
       args[2] = this.random.chance(0.02) ? 1 : 0;
     }
@@ -259,6 +269,12 @@ class Fuzzer {
     if (name === "pollOpen" && typeof result !== "number") this.handles.push(result);
     if (typeof result !== "number" || result < 0) return;
     if (["socket", "accept4", "eventfd", "epollCreate1"].includes(name)) this.fds.push(result);
+    if (name === "recvmsgFds") {
+      const [arrived = 0, , ...fds] = args[4] as Int32Array;
+      this.fds.push(...fds.slice(0, arrived).filter((fd) => fd >= 0));
+    }
+    // Or nobody would close it.
+    if (name === "releaseFd") this.kernel.adoptFd(args[0] as number);
     if (name === "socketpair") this.fds.push(...(args[2] as Int32Array).subarray(0, 2));
     if (name === "close") this.fds.splice(this.fds.indexOf(args[0] as number), 1);
   }
