@@ -195,6 +195,32 @@ describe("a thread that fails", () => {
       }));
   }
 
+  for (const accept of modes) {
+    test(`is replaced from onExit, and "${accept}" leaves no connection unserved`, () =>
+      freed(async () => {
+        const replaced: Promise<Thread>[] = [];
+        const threads: Threads = await start({
+          accept,
+          threads: 1,
+          onExit: (thread, error) => {
+            if (error !== undefined) replaced.push(threads.replace(thread));
+          },
+        });
+        const failing = answer(threads, "throw").catch(() => {});
+        // These come when nobody is there to serve them.
+        const answers = Array.from({ length: 10 }, () =>
+          answer(threads, "who").catch(() => "lost"),
+        );
+        await failing;
+        while (replaced.length === 0) await turn();
+        assert.equal((await replaced[0])?.index, 0);
+        // Whoever was with the failing thread already is lost with it; the others are not.
+        for (const each of await Promise.all(answers)) assert.match(each, /^([01]|lost|)$/);
+        assert.equal(await answer(threads, "who"), "1");
+        await threads.close();
+      }));
+  }
+
   test("is a panic of this process's when nobody asked to be told", async () => {
     const panics: unknown[] = [];
     const before = onPanic((error) => panics.push(error));

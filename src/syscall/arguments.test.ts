@@ -83,6 +83,8 @@ const shapes: Record<string, readonly Kind[]> = {
   recvmsgFds: ["fd", "buffer", "offset", "length", "out"],
   adoptFd: ["fd"],
   releaseFd: ["own fd"],
+  dupFd: ["fd"],
+  takeFd: ["fd", "buffer", "offset", "length", "out"],
 };
 
 const NUMBERS: readonly Kind[] = ["fd", "own fd", "int", "offset", "length", "first"];

@@ -32,6 +32,8 @@ function textOf(error: unknown): string {
 /** The worker of the package's own, beside this file. */
 const PROGRAM = new URL("./worker.js", import.meta.url);
 
+const LONGEST_TIMER = 0x7fff_ffff;
+
 /** A reactor thread. */
 export class Thread {
   /** Its number: never given twice. */
@@ -46,7 +48,7 @@ export class Thread {
   inbox: { readonly underway: number; readonly stalled: boolean } | undefined;
   /** @internal What it accepts from, where that is its own. */
   source: Listener | undefined;
-  /** @internal True from when it was ready. */
+  /** @internal True from when it serves: until then its failure is that of its start. */
   started = false;
   /** @internal Resolves when nothing of it is left here either. */
   readonly gone: Promise<void>;
@@ -108,9 +110,8 @@ export class Thread {
   }
 
   /** @internal Waits until its module is loaded. Fails when it does not come so far. */
-  async ready(): Promise<void> {
-    await this.awaitReport("ready");
-    this.started = true;
+  ready(): Promise<void> {
+    return this.awaitReport("ready");
   }
 
   /** @internal Lets it take connections; resolves when it has its own number for the fd. */
@@ -123,7 +124,7 @@ export class Thread {
   async drain(timeout: number): Promise<void> {
     this.asked = true;
     this.tell({ type: "drain" });
-    const timer = setTimeout(() => void this.worker.terminate(), timeout);
+    const timer = setTimeout(() => void this.worker.terminate(), Math.min(timeout, LONGEST_TIMER));
     await this.gone;
     clearTimeout(timer);
   }

@@ -277,6 +277,7 @@ export class Threads implements AsyncDisposable {
       if (listener !== undefined) await thread.serve({ kind: "listener", fd: listener.fd.sysfd });
     }
     if (this.closing !== undefined) throw new Error("threads: the set was closed meanwhile");
+    thread.started = true;
     this.list.push(thread);
     this.list.sort((a, b) => a.index - b.index);
     this.acceptor?.add(thread);
