@@ -3,49 +3,18 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import {
   type AcceptMode,
-  type Conn,
   dial,
   type NetError,
   onPanic,
-  startThreads,
   type Thread,
   ThreadError,
   type Threads,
   type ThreadsOptions,
 } from "../src/index.ts";
 import { runtime } from "../src/runtime/runtime.ts";
-import { openFds } from "../testing/leaks.ts";
-import { readAll, readText, seeded, turn } from "../testing/support.ts";
+import { readAll, readText, turn } from "../testing/support.ts";
 import { Child, lacks, programPath, run } from "./child.ts";
-
-const module = programPath("threads_module");
-
-function start(options: Partial<ThreadsOptions> = {}): Promise<Threads> {
-  return startThreads({ module, threads: 2, listen: ["tcp", "127.0.0.1:0"], ...options });
-}
-
-async function ask(threads: Threads, verb: string): Promise<Conn> {
-  const conn = await dial("tcp", String(threads.addr));
-  await conn.write(`${verb}\n`);
-  return conn;
-}
-
-async function answer(threads: Threads, verb: string): Promise<string> {
-  await using conn = await ask(threads, verb);
-  return Buffer.from(await readAll(conn)).toString();
-}
-
-/** Runs a check and fails when the process has more fds afterwards. */
-async function freed(check: () => Promise<void>): Promise<void> {
-  const before = openFds();
-  await check();
-  const giveUp = Date.now() + 10_000;
-  while (openFds().size > before.size && Date.now() < giveUp) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  const left = [...openFds()].filter(([fd, what]) => before.get(fd) !== what);
-  assert.ok(openFds().size <= before.size, `left open: ${left.join("; ")}`);
-}
+import { answer, ask, freed, start } from "./threads_support.ts";
 
 /** Words that the test and its threads share. */
 function shared(): Int32Array {
@@ -318,43 +287,6 @@ test("unix sockets are shared and placed as well", () =>
       await conn.close();
     }
   }));
-
-describe("a thread that is terminated", () => {
-  const rounds = Number(process.env.CORONET_TERMINATIONS ?? 50);
-
-  test(`${rounds} times, at any moment: no crash, no fd left, the others serve`, (t) =>
-    freed(async () => {
-      const random = seeded(t);
-      for (const accept of modes) await underLoad(accept);
-
-      async function underLoad(accept: AcceptMode): Promise<void> {
-        await using threads = await start({ accept });
-        let asking = true;
-        // Its thread may end under it, which is an error; silence would hang the test.
-        const client = async (): Promise<void> => {
-          while (asking) {
-            const verb = ["who", "echo", "wander", "pass"][random.below(4)] as string;
-            await using conn = await ask(threads, verb).catch(() => undefined);
-            if (conn === undefined) continue;
-            await conn.write(new Uint8Array(1 + random.below(50_000))).catch(() => {});
-            await conn.closeWrite().catch(() => {});
-            await readAll(conn).catch(() => {});
-          }
-        };
-        const clients = Array.from({ length: 6 }, client);
-        for (let i = 0; i < rounds / modes.length; i++) {
-          for (let turns = random.below(200); turns > 0; turns--) await turn();
-          const victim = threads.threads[random.below(threads.threads.length)] as Thread;
-          const next = threads.add();
-          await victim.terminate();
-          await next;
-        }
-        asking = false;
-        await Promise.all(clients);
-        assert.match(await answer(threads, "who"), /^\d+$/);
-      }
-    }));
-});
 
 test("a process without free fds serves every connection in the end", async (t) => {
   const absent = lacks("prlimit", "--version");

@@ -2,22 +2,18 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import {
-  dial,
   type Listener,
   listen,
   NetError,
   pipe,
   type SocketConn,
-  startThreads,
   type TCPConn,
   type Thread,
   type Threads,
-  type ThreadsOptions,
   transfer,
 } from "../src/index.ts";
 import { runtime } from "../src/runtime/runtime.ts";
 import { abstractName, connect, type SocketPair, tcpPair } from "../testing/conns.ts";
-import { openFds } from "../testing/leaks.ts";
 import {
   assertSameBytes,
   failure,
@@ -27,30 +23,8 @@ import {
   readText,
   turn,
 } from "../testing/support.ts";
-import { programPath, run } from "./child.ts";
-
-const module = programPath("threads_module");
-
-function start(options: Partial<ThreadsOptions> = {}): Promise<Threads> {
-  return startThreads({ module, threads: 2, listen: ["tcp", "127.0.0.1:0"], ...options });
-}
-
-async function ask(threads: Threads, verb: string): Promise<TCPConn> {
-  const conn = await dial("tcp", String(threads.addr));
-  await conn.write(`${verb}\n`);
-  return conn;
-}
-
-async function freed(check: () => Promise<void>): Promise<void> {
-  const before = openFds();
-  await check();
-  const giveUp = Date.now() + 10_000;
-  while (openFds().size > before.size && Date.now() < giveUp) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  const left = [...openFds()].filter(([fd, what]) => before.get(fd) !== what);
-  assert.ok(openFds().size <= before.size, `left open: ${left.join("; ")}`);
-}
+import { run } from "./child.ts";
+import { ask, freed, start } from "./threads_support.ts";
 
 /** A connection whose accepted end is in this thread. */
 function pair(): Promise<SocketPair<TCPConn>> {
