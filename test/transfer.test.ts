@@ -67,6 +67,20 @@ describe("a connection that is transferred", () => {
       );
     }));
 
+  test("there and back, and waits at each stop, is with one poller at a time", () =>
+    freed(async () => {
+      await using threads = await start();
+      await using conn = await ask(threads, "wander");
+      // It comes back under the number that it had, as that was free again.
+      for (let i = 0; i < 40; i++) {
+        await conn.write(String(i % 10));
+        assert.equal(await readText(conn, 1), String(i % 10));
+      }
+      await conn.close();
+      while (threads.stats().live > 0) await turn();
+      assert.equal(threads.stats().transferred, 40);
+    }));
+
   test("from the thread that started the others brings its message along", () =>
     freed(async () => {
       await using threads = await start();
