@@ -97,7 +97,8 @@ export class Exchange {
   /** Told how a transfer ended: true when the target has taken the connection. */
   onSettled: (taken: boolean) => void = () => {};
   private readonly runtime: Runtime = runtime();
-  private readonly inbox: FD;
+  private readonly sysfd: number;
+  private inbox: FD | undefined;
   private readonly receiver: Receiver;
   private readonly others = new Map<number, FD>();
   /** Threads that were gone before this one had heard of them. */
@@ -110,11 +111,17 @@ export class Exchange {
   private readonly onGone: (id: number) => void;
   private last = 0;
 
-  /** Receives on `sysfd`, which becomes its own. `onGone` is told when an id's fd is given up. */
+  /** Will receive on `sysfd`, which becomes its own. `onGone` is told when an id's fd is given up. */
   constructor(id: number, sysfd: number, receiver: Receiver, onGone: (id: number) => void) {
     this.id = id;
     this.receiver = receiver;
     this.onGone = onGone;
+    this.sysfd = sysfd;
+  }
+
+  /** Receives from now on: this thread knows the others. What was sent before lies there. */
+  open(): void {
+    const { sysfd } = this;
     this.inbox = receiveOn(this.runtime, sysfd, () => this.take(sysfd));
   }
 
@@ -140,7 +147,7 @@ export class Exchange {
 
   /** Receives nothing more: what comes goes back when this thread has ended. */
   close(): void {
-    void this.inbox.close();
+    void this.inbox?.close();
   }
 
   /** Gives up everything, without a word to the others. */

@@ -107,8 +107,10 @@ export class Reactor {
   private meet({ id, index, fd, counters }: Extract<Order, { type: "peer" }>): void {
     const { exchange } = this;
     const known = exchange.add(id, fd);
-    if (known && counters !== undefined)
+    if (known && counters !== undefined) {
       this.peers.set(id, new Peer(id, index, counters, exchange));
+    }
+    if (id === this.info.id) exchange.open();
   }
 
   private serveFrom({ kind, fd }: Source): void {
