@@ -321,6 +321,21 @@ test("connections of another process wander between two threads: not a byte is l
     assert.ok(threads.stats().transferred > count);
   }));
 
+test("a module that serves no connections fails when one is transferred to it", () =>
+  freed(async () => {
+    const errors: unknown[] = [];
+    const module = new URL("data:text/javascript,export const start = () => {}");
+    const onExit = (_: Thread, error: unknown): void => void errors.push(error);
+    await using threads = await start({ module, threads: 1, listen: undefined, onExit });
+    await using conns = await pair();
+    await transfer(conns.b, first(threads)).catch(() => {});
+    while (errors.length === 0) await turn();
+    assert.match(String(errors[0]), /transferred to a module that exports no receive/);
+    const wrong = new URL("data:text/javascript,export const receive = 7");
+    const starting = start({ module: wrong, listen: undefined });
+    await assert.rejects(starting, /its export "receive" must be a function/);
+  }));
+
 test("a NetError of a transfer says what it was about", async () => {
   await using threads = await start();
   await using conns = await pair();

@@ -70,6 +70,8 @@ function packetsOf(from: number, number: number, passport: Uint8Array): Uint8Arr
 interface Underway {
   readonly conn: SocketConn;
   readonly target: number;
+  /** It has left: nobody but the target, or the one that started it, can say what becomes of it. */
+  sent: boolean;
   /** True when it was taken, false when it has come back. */
   readonly settle: Resolve<boolean>;
 }
@@ -153,9 +155,7 @@ export class Exchange {
   /** Gives up everything, without a word to the others. */
   end(): void {
     this.close();
-    for (const fd of this.others.values()) fd.abandon();
-    this.others.clear();
-    for (const each of [...this.underway.keys()]) this.settle(each, true);
+    for (const id of [...this.others.keys()]) this.leave(id);
   }
 
   // ---- sending
@@ -200,12 +200,16 @@ export class Exchange {
     this.last = (this.last + 1) >>> 0;
     const number = this.last;
     const settled = parked<boolean>();
-    this.underway.set(number, { conn, target, settle: resolver() });
+    const underway: Underway = { conn, target, sent: false, settle: resolver() };
+    this.underway.set(number, underway);
     // Whoever waits for a transfer keeps the process alive.
     this.runtime.hold();
     const packets = packetsOf(this.id, number, passport);
     try {
-      await this.post(to, packets, conn.fd.sysfd, signal, () => conn.fd.depart());
+      await this.post(to, packets, conn.fd.sysfd, signal, () => {
+        underway.sent = true;
+        conn.fd.depart();
+      });
     } catch (cause) {
       this.settle(number, false);
       if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
@@ -272,8 +276,8 @@ export class Exchange {
   /** Another thread has ended, and everything that came back from it is here. */
   leave(id: number): void {
     // What has not come back was taken.
-    for (const [number, { target }] of [...this.underway]) {
-      if (target === id) this.settle(number, true);
+    for (const [number, { target, sent }] of [...this.underway]) {
+      if (target === id && sent) this.settle(number, true);
     }
     this.pieces.delete(id);
     this.unsaid.delete(id);
