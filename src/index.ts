@@ -114,6 +114,26 @@ export { Semaphore, type SemaphoreGuard } from "./sync/semaphore.ts";
 export { type Flight, SingleFlight, singleflight } from "./sync/singleflight.ts";
 export { SyncMap } from "./sync/syncmap.ts";
 export { WaitGroup } from "./sync/waitgroup.ts";
+export type { ThreadStats } from "./threads/counters.ts";
+export type {
+  ConnHandler,
+  ThreadInfo,
+  ThreadModule,
+  Transferred,
+} from "./threads/module.ts";
+export type { Placement } from "./threads/placement.ts";
+export { type ReactorThread, thisThread, threads } from "./threads/this_thread.ts";
+export { Thread, ThreadError } from "./threads/thread.ts";
+export {
+  type AcceptMode,
+  type AddOptions,
+  type DrainOptions,
+  startThreads,
+  Threads,
+  type ThreadsOptions,
+  type ThreadsStats,
+} from "./threads/threads.ts";
+export { transfer } from "./threads/transfer.ts";
 export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";

@@ -9,6 +9,7 @@ import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
 import { shared } from "./shared.ts";
 import { sync } from "./sync.ts";
+import { moves, threads } from "./threads.ts";
 import { udp } from "./udp.ts";
 
 export const suites: readonly Suite[] = [
@@ -23,4 +24,6 @@ export const suites: readonly Suite[] = [
   chan,
   parked,
   shared,
+  threads,
+  moves,
 ];

@@ -7,7 +7,7 @@
 import { isUint8Array } from "node:util/types";
 import { type ChunkReader, readChunk } from "../io/io.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
-import { BUSY } from "../syscall/errno.ts";
+import { BUSY, CLOSED, TRANSFERRED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
@@ -85,6 +85,7 @@ interface Extra {
   readable?: ReadableStream<Uint8Array>;
   writable?: WritableStream<Uint8Array>;
   lingerMs?: number;
+  transferred?: boolean;
 }
 
 export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
@@ -191,6 +192,7 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     const { network } = this;
     const source = String(this.localAddr);
     const address = String(this.remoteAddr);
-    return errorOf(number, { op, network, source, address, ...details });
+    const gone = number === CLOSED && this.extra?.transferred === true;
+    return errorOf(gone ? TRANSFERRED : number, { op, network, source, address, ...details });
   }
 }

@@ -17,6 +17,8 @@ import {
   ETIMEDOUT,
   errorName,
   errorText,
+  THREAD_GONE,
+  TRANSFERRED,
 } from "../syscall/errno.ts";
 
 /** What was being done: "read", "dial", …; "keepalive" is a connection's way back into its pool. */
@@ -34,6 +36,7 @@ export type NetOp =
   | "pass"
   | "receive"
   | "adopt"
+  | "transfer"
   | "lookup"
   | "keepalive";
 
@@ -81,8 +84,8 @@ export class NetError extends Error {
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
   /**
-   * An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED; of a pool ERR_POOL_FULL and
-   * ERR_NOT_REUSABLE.
+   * An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED, ERR_BUSY, ERR_TRANSFERRED; of a pool
+   * ERR_POOL_FULL and ERR_NOT_REUSABLE.
    */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
@@ -133,6 +136,8 @@ const EVERYDAY = new Set([
   CLOSED,
   DEADLINE,
   CANCELED,
+  TRANSFERRED,
+  THREAD_GONE,
 ]);
 
 const HINTS = new Map<string, string>([

@@ -20,6 +20,7 @@
 import { assert } from "../internal/assert.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollDesc,
   parkRead,
@@ -127,7 +128,8 @@ export interface Incoming {
 
 export class FD implements AsyncIterator<Uint8Array, undefined> {
   readonly device: Device;
-  readonly sysfd: number;
+  /** The kernel's fd; -1 while the open file is under way to another thread. */
+  sysfd: number;
   owner: Owner;
   protected readonly pd: PollDesc;
   protected state: number;
@@ -256,6 +258,14 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** On this fd a read may end before the data does: never park on a short one alone. */
   distrustShortReads(): void {
     this.pd.flags |= URGENT;
+  }
+
+  /**
+   * Other threads accept from this open file too: the poller watches it only while an accept waits
+   * here, so that a thread that is busy with other things takes no wake-up from those that wait.
+   */
+  shareAccepts(): void {
+    this.pd.flags |= EXCLUSIVE;
   }
 
   /** True when a read would not wait. */
@@ -390,6 +400,37 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** True between reserve and unreserve: the read side is taken, and nobody waits there. */
   get reserved(): boolean {
     return (this.state & READ_LOCK) !== 0 && this.parkedOn(READER) === undefined;
+  }
+
+  /** Gives the kernel's fd up, between reserve and unreserve: the open file goes on elsewhere. */
+  depart(): void {
+    const { device, pd, sysfd } = this;
+    this.sysfd = -1;
+    this.rare?.deadlines?.stop();
+    device.poller.disarm(sysfd, pd);
+    device.kernel.close(sysfd);
+  }
+
+  /** The open file has come back, between reserve and unreserve. */
+  comeBack(sysfd: number): void {
+    this.sysfd = sysfd;
+    this.pd.rg = this.pd.wg = READY;
+  }
+
+  /** Forgets an fd that someone else closes, and fails whoever waits. */
+  abandon(): void {
+    this.device.poller.disarm(this.sysfd, this.pd);
+    this.sysfd = -1;
+    void this.close();
+  }
+
+  /** The deadlines and timeouts that are set, if any are. */
+  get deadlines(): Deadlines | undefined {
+    return this.rare?.deadlines;
+  }
+
+  get referenced(): boolean {
+    return (this.state & UNREF) === 0;
   }
 
   /** Whether reads answer EOF, and the failure that the socket stays in or 0: for another FD. */
@@ -564,7 +605,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { device, pd } = this;
     device.poller.close(this.sysfd, pd);
     device.runtime.cache.free(pd);
-    device.kernel.close(this.sysfd);
+    if (this.sysfd !== -1) device.kernel.close(this.sysfd);
   }
 
   // SO_LINGER would block the thread inside close(2), also for a non-blocking socket (socket(7)): the
@@ -771,6 +812,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { side } = op;
     this.state &= ~sides[side];
     if ((this.state & WATCHED) === 0) this.device.runtime.release((this.state & UNREF) === 0);
+    if ((this.pd.flags & EXCLUSIVE) !== 0) this.device.poller.disarm(this.sysfd, this.pd);
     if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }

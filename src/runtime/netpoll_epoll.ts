@@ -10,6 +10,7 @@ import {
   EPOLL_CTL_DEL,
   EPOLLERR,
   EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
@@ -20,6 +21,7 @@ import { EINTR, errorName } from "../syscall/errno.ts";
 import type { EpollKernel } from "../syscall/kernel.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollCache,
   type PollDesc,
@@ -32,6 +34,8 @@ import {
 import type { Waiter } from "./sched.ts";
 
 const INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+/** What epoll_ctl(2) allows beside EPOLLEXCLUSIVE, and a listening socket needs. */
+const ACCEPTS = EPOLLIN | EPOLLEXCLUSIVE | EPOLLET;
 const WAKES_READER = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
 const WAKES_WRITER = EPOLLOUT | EPOLLHUP | EPOLLERR;
 const SAYS_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -108,7 +112,8 @@ export class EpollPoller implements Poller {
   }
 
   open(fd: number, pd: PollDesc): number {
-    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, INTEREST, pd.slot, pd.seq);
+    const interest = (pd.flags & EXCLUSIVE) === 0 ? INTEREST : ACCEPTS;
+    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, interest, pd.slot, pd.seq);
     if (result === 0) pd.flags |= ARMED;
     return result;
   }
@@ -121,6 +126,14 @@ export class EpollPoller implements Poller {
       this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
     }
     pd.flags &= ~ARMED;
+  }
+
+  // With a system call: the open file goes on living, and with it the interest would.
+  disarm(fd: number, pd: PollDesc): void {
+    if ((pd.flags & ARMED) === 0) return;
+    pd.flags &= ~ARMED;
+    const n = this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    assert(n === 0, `taking an fd from the poller failed with ${errorName(-n)}`);
   }
 
   poll(timeout: number): readonly Waiter[] {

@@ -75,6 +75,8 @@ class StreamPoller implements Poller {
     this.watches.delete(fd);
   }
 
+  disarm(): void {}
+
   poll(): readonly Waiter[] {
     return [];
   }

@@ -136,6 +136,8 @@ const shapes: Record<string, readonly Kind[]> = {
   tableKeys: ["table", "int", "bytes", "offset", "length"],
   tableBuckets: ["table"],
   tableSize: ["table"],
+  dupFd: ["fd"],
+  takeFd: ["fd", "buffer", "offset", "length", "out"],
 };
 
 const IDS: readonly Kind[] = ["chan", "chan operation", "atomic", "table"];

@@ -281,6 +281,8 @@ class Fuzzer {
       recvmsgFds: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(6))],
       adoptFd: () => [fd],
       releaseFd: () => [fd],
+      dupFd: () => [fd],
+      takeFd: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(3))],
       pollRef: handle,
       pollClose: handle,
     };
@@ -320,7 +322,12 @@ class Fuzzer {
   private made(name: string, args: unknown[], result: unknown): void {
     if (name === "pollOpen" && typeof result !== "number") this.handles.push(result);
     if (typeof result !== "number" || result < 0) return;
-    if (["socket", "accept4", "eventfd", "epollCreate1"].includes(name)) this.fds.push(result);
+    const makers = ["socket", "accept4", "eventfd", "epollCreate1", "dupFd"];
+    if (makers.includes(name)) this.fds.push(result);
+    if (name === "takeFd") {
+      const [taken = -1] = args[4] as Int32Array;
+      if (taken !== -1) this.fds.push(taken);
+    }
     if (name === "recvmsgFds") {
       const [arrived = 0, , ...fds] = args[4] as Int32Array;
       this.fds.push(...fds.slice(0, arrived).filter((fd) => fd >= 0));

@@ -132,6 +132,17 @@ export interface LoopKernel {
   pollClose(handle: PollHandle): void;
 }
 
+/** What passing connections between the threads of one process needs. */
+export interface ThreadsKernel {
+  /** Another number for the same open file, which may be another thread's. */
+  dupFd(fd: number): number;
+  /**
+   * Receives a message of a packet socket and the fd that it carries, named in out[0], else -1.
+   * -EMFILE when no number is free for the fd: the message stays in the queue.
+   */
+  takeFd(fd: number, buffer: Uint8Array, offset: number, length: number, out: Int32Array): number;
+}
+
 /** File descriptors that come from elsewhere or go there. */
 export interface PassingKernel {
   /** As send; the fds go along with the first byte (SCM_RIGHTS, unix(7)), 253 at most. */
@@ -228,7 +239,8 @@ export interface NativeKernel
     LoopKernel,
     PassingKernel,
     SharedKernel,
-    SpliceKernel {
+    SpliceKernel,
+    ThreadsKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;
