@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import {
+  dial,
   type Listener,
   listen,
+  listenPacket,
   NetError,
   pipe,
   type SocketConn,
@@ -174,6 +176,31 @@ describe("a connection that is transferred", () => {
         await transfer(conns.b, first(threads), "echo");
         assert.equal(await readText(conns.a, 5), "first");
         assert.equal(await readText(conns.a, 6), "second");
+      }
+    }));
+
+  test("over a socket of datagrams keeps its peer, and every datagram is one", () =>
+    freed(async () => {
+      await using threads = await start();
+      for (const [network, address] of [
+        ["udp4", "127.0.0.1:0"],
+        ["unixgram", ""],
+      ] as const) {
+        await using peer = await listenPacket(network, address);
+        const conn = await dial(network, String(peer.localAddr));
+        await conn.write("hello");
+        const buffer = new Uint8Array(100);
+        const { addr } = await peer.readFrom(buffer);
+        for (const message of ["second", "third one"]) await peer.writeTo(message, addr);
+        await conn.waitReadable();
+        conn.unread(Buffer.from("first"));
+        await transfer(conn, first(threads), "echo");
+        for (const message of ["first", "second", "third one"]) {
+          const echoed = await peer.readFrom(buffer);
+          assert.equal(Buffer.from(buffer.subarray(0, echoed.n)).toString(), message);
+          assert.equal(String(echoed.addr), String(addr));
+        }
+        await failure(conn.read(buffer), "ERR_TRANSFERRED");
       }
     }));
 

@@ -35,7 +35,6 @@ import {
   isPacket,
   type Network,
   type PacketNetwork,
-  type StreamNetwork,
   UDPAddr,
   UnixAddr,
 } from "./addr.ts";
@@ -121,7 +120,7 @@ export interface ConnOrigin {
 
 /** What makes a conn of its open file, in plain values. */
 export interface ConnDescription {
-  readonly network: StreamNetwork;
+  readonly network: Network;
   /** What the listener listened on; "" when it was dialled. */
   readonly listened: string;
   /** The peer: a packed sockaddr, or an address in text. */
@@ -179,7 +178,7 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
     const listened = addr === undefined ? "" : String(addr);
     const { lingerMs } = this.extra ?? {};
     return {
-      network: network as StreamNetwork,
+      network,
       listened,
       peer: String(this.remote),
       packed,

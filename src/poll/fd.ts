@@ -320,7 +320,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return chunk;
   }
 
-  private wakeReader(): void {
+  protected wakeReader(): void {
     const op = this.pd.rg;
     if (op === null || op === READY) return;
     this.pd.rg = READY;

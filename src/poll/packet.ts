@@ -100,6 +100,9 @@ export class Outgoing {
 
 const NONE: Datagram[] = [];
 
+/** The sender of what was put back: only conns put back, and they know their peer. */
+const PEER: PeerAddr = { network: "", toString: () => "" };
+
 type Next<T> = IteratorResult<T, undefined>;
 
 export class DatagramFD extends FD {
@@ -350,6 +353,26 @@ export class DatagramFD extends FD {
     if (!got.truncated) return { done: false, value: got.data };
     this.failure = EMSGSIZE;
     return undefined;
+  }
+
+  /** Puts one datagram back. */
+  override unread(bytes: Uint8Array): void {
+    if ((this.state & READ_SHUT) !== 0) return;
+    const back = new Datagram(new Uint8Array(bytes), PEER, bytes.length);
+    this.ahead = [back, ...this.ahead.slice(this.first)];
+    this.first = 0;
+    this.wakeReader();
+  }
+
+  override get leftover(): readonly Uint8Array[] {
+    return this.ahead.slice(this.first).map(({ data }) => data);
+  }
+
+  override takeUnread(): Uint8Array[] {
+    const { leftover } = this;
+    this.ahead = NONE;
+    this.first = 0;
+    return [...leftover];
   }
 
   override tryReadable(): boolean {

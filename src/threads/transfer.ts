@@ -42,7 +42,9 @@ export async function transfer(
   options?: OpOptions,
 ): Promise<void> {
   if (!(conn instanceof SocketConn)) {
-    throw new TypeError("transfer: expected a connection over a socket (tcp, unix, unixpacket)");
+    throw new TypeError(
+      "transfer: expected a connection over a socket (tcp, udp, unix, unixpacket)",
+    );
   }
   const route = routeTo(thread);
   const id = typeof thread === "number" ? thread : thread.id;
