@@ -3,6 +3,7 @@ import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { foreignEnv } from "./foreign_programs.ts";
 
 /** How a process ended, and all that it printed. */
 export interface Ended {
@@ -113,7 +114,11 @@ export function run(
 
 /** Why a command can't be used here; undefined when it can. */
 export function lacks(command: string, ...args: string[]): string | undefined {
-  const { error, status } = spawnSync(command, args, { stdio: "ignore", timeout: 20_000 });
+  const { error, status } = spawnSync(command, args, {
+    stdio: "ignore",
+    timeout: 20_000,
+    env: foreignEnv,
+  });
   if (error !== undefined) return `${command} is not installed`;
   return status === 0 ? undefined : `${[command, ...args].join(" ")} fails here`;
 }

@@ -10,6 +10,7 @@ import { lacksIPv6, socketFolder } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { inMs, turn } from "../testing/support.ts";
 import { Child, lacks } from "./child.ts";
+import { foreignEnv } from "./foreign_programs.ts";
 
 /** Ends a program when it is disposed of. */
 class Program implements AsyncDisposable {
@@ -18,7 +19,7 @@ class Program implements AsyncDisposable {
   private text = "";
 
   constructor(command: string, args: readonly string[]) {
-    this.process = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
+    this.process = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: foreignEnv });
     this.closed = once(this.process, "close");
     this.process.stdin?.on("error", () => {});
     for (const stream of [this.process.stdout, this.process.stderr]) {

@@ -19,9 +19,10 @@ import { inOrderOfTrial } from "../src/net/dns_resolver.ts";
 import { runtime } from "../src/runtime/runtime.ts";
 import { openFds, withLeakCheck } from "../testing/leaks.ts";
 import { failure, seeded, staysPending, turn } from "../testing/support.ts";
+import { foreignEnv } from "./foreign_programs.ts";
 
 const DNSMASQ = ["/usr/sbin/dnsmasq", "dnsmasq"].find(
-  (command) => spawnSync(command, ["--version"]).status === 0,
+  (command) => spawnSync(command, ["--version"], { env: foreignEnv }).status === 0,
 );
 const skip = DNSMASQ === undefined ? "dnsmasq is not installed" : false;
 
@@ -72,7 +73,10 @@ class NameServer {
       const place = [`--port=${port}`, "--listen-address=127.0.0.1", "--bind-interfaces"];
       const rest = ["--local=/test/", "--local=/arpa/", "--pid-file=", "--log-facility=-"];
       const args = [...fixed, ...place, ...rest, "--user=root", ...RECORDS];
-      const child = spawn(DNSMASQ as string, args, { stdio: ["ignore", "ignore", "pipe"] });
+      const child = spawn(DNSMASQ as string, args, {
+        stdio: ["ignore", "ignore", "pipe"],
+        env: foreignEnv,
+      });
       for await (const line of createInterface(child.stderr)) {
         if (!line.includes("started")) continue;
         return new NameServer(`127.0.0.1:${port}`, child);

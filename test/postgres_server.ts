@@ -9,12 +9,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { foreignEnv } from "./foreign_programs.ts";
 
 /** Debian keeps the server's programs out of the path. */
 const DEBIAN = "/usr/lib/postgresql";
 
 function programs(): string | undefined {
-  if (spawnSync("initdb", ["--version"], { stdio: "ignore" }).status === 0) return "";
+  if (spawnSync("initdb", ["--version"], { stdio: "ignore", env: foreignEnv }).status === 0)
+    return "";
   if (!existsSync(DEBIAN)) return undefined;
   const versions = readdirSync(DEBIAN).map((version) => join(DEBIAN, version, "bin/"));
   return versions.find((folder) => existsSync(`${folder}initdb`));
@@ -52,7 +54,7 @@ export class PostgresServer implements AsyncDisposable {
     if (who.uid !== undefined) chownSync(folder, who.uid, who.gid as number);
     const data = join(folder, "data");
     const program = (name: string): string => `${folderOfPrograms}${name}`;
-    const options = { ...who, cwd: folder };
+    const options = { ...who, cwd: folder, env: foreignEnv };
     await promisify(execFile)(
       program("initdb"),
       ["-D", data, "-U", "coronet", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],

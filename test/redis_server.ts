@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { lacks } from "./child.ts";
+import { foreignEnv } from "./foreign_programs.ts";
 
 /** Why there is no redis here; undefined when there is. */
 export const lacksRedis = lacks("redis-server", "--version");
@@ -25,6 +26,7 @@ export class RedisServer implements AsyncDisposable {
     const options = ["--port", "0", "--unixsocket", address, "--save", "", "--appendonly", "no"];
     const child = spawn("redis-server", [...options, "--dir", folder], {
       stdio: ["ignore", "pipe", "inherit"],
+      env: foreignEnv,
     });
     const closed = new Promise<void>((resolve) => child.on("close", () => resolve()));
     const stop = async (): Promise<void> => {

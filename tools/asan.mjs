@@ -24,6 +24,9 @@ const TESTS = [
   "dist/test/",
   // It installs the package anew, and so tests another build of the addon.
   "!dist/test/packaging",
+  // These run without the addon.
+  "!dist/src/net/portable_",
+  "!dist/test/portable_",
   // These never leave JavaScript, or drive whole programs that other tests reach as well.
   "!dist/test/chan_",
   "!dist/test/fake_kernel",
