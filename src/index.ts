@@ -20,6 +20,7 @@ export { withDeadline, withTimeout } from "./context/deadline.ts";
 export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
+export { type LongHold, type Sysmon, type SysmonOptions, startSysmon } from "./debug/sysmon.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
