@@ -36,6 +36,7 @@ export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";
 export { type RuntimeStats, stats } from "./runtime/runtime.ts";
+export { type TaskOptions, TaskTimeoutError, task } from "./server/task.ts";
 export { Cond } from "./sync/cond.ts";
 export { ErrGroup, type ErrGroupOptions } from "./sync/errgroup.ts";
 export { SyncError } from "./sync/errors.ts";
