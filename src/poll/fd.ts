@@ -101,9 +101,23 @@ const FATAL = new Set([
   EPROTO,
 ]);
 
+/** Counts what one fd has moved, for whoever watches it. */
+export interface Meter {
+  bytesIn: number;
+  bytesOut: number;
+}
+
 class Rare {
   deadlines: Deadlines | undefined = undefined;
   queues: Queues | undefined = undefined;
+  meter: Meter | undefined = undefined;
+
+  moved(bytesIn: number, bytesOut: number): void {
+    this.deadlines?.active();
+    if (this.meter === undefined) return;
+    this.meter.bytesIn += bytesIn;
+    this.meter.bytesOut += bytesOut;
+  }
 }
 
 export class FD implements AsyncIterator<Uint8Array, undefined> {
@@ -237,7 +251,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
         if (n > length) return -EMSGSIZE;
       } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
       this.device.runtime.bytesRead += n;
-      if (this.rare !== undefined) this.rare.deadlines?.active();
+      if (this.rare !== undefined) this.rare.moved(n, 0);
       return n;
     }
     if (n === -EAGAIN) {
@@ -324,7 +338,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     if (n > 0) {
       this.device.runtime.bytesWritten += n;
-      if (this.rare !== undefined) this.rare.deadlines?.active();
+      if (this.rare !== undefined) this.rare.moved(0, n);
     }
     return n;
   }
@@ -407,6 +421,21 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if (left <= 0 || kernel.unsent(this.sysfd) <= 0) return;
       await runtime.sleep(Math.min(pause, left));
     }
+  }
+
+  /** Counts the bytes of this fd from now on. */
+  setMeter(meter: Meter): void {
+    this.rare ??= new Rare();
+    this.rare.meter = meter;
+  }
+
+  /** True when bytes, the end or an error wait that nobody has read. */
+  hasUnread(): boolean {
+    if (this.closing) return false;
+    const n = this.device.kernel.peek(this.sysfd);
+    if (n === -EAGAIN) return false;
+    if (n < 0) this.keepFailure(-n);
+    return true;
   }
 
   // ---- deadlines and liveness
