@@ -69,7 +69,9 @@ napi_status define_functions(napi_env env, napi_value exports,
 napi_status socket_init(napi_env env, napi_value exports);
 napi_status io_init(napi_env env, napi_value exports);
 napi_status epoll_init(napi_env env, napi_value exports);
+napi_status passing_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
+napi_status threads_init(napi_env env, napi_value exports);
 
 /* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
  * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */

@@ -22,11 +22,13 @@ export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
 export { type LongHold, type Sysmon, type SysmonOptions, startSysmon } from "./debug/sysmon.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
+export { adoptConn, adoptListener } from "./net/adopt.ts";
 export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
+export { receiveConn, receiveListener, sendConn, sendListener } from "./net/passing.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
 export type { Resolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
@@ -36,7 +38,18 @@ export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";
 export { type RuntimeStats, stats } from "./runtime/runtime.ts";
+export type { ConnHandler as ServerHandler, ServerModule, WorkerInfo } from "./server/module.ts";
+export type {
+  Heartbeat,
+  ListenEntry,
+  ServerListenOptions,
+  ServerModel,
+  ServerOptions,
+} from "./server/options.ts";
+export { createServer, Server } from "./server/server.ts";
+export type { ServerStats, WorkerStats } from "./server/stats.ts";
 export { type TaskOptions, TaskTimeoutError, task } from "./server/task.ts";
+export { WorkerError } from "./server/worker.ts";
 export { Cond } from "./sync/cond.ts";
 export { ErrGroup, type ErrGroupOptions } from "./sync/errgroup.ts";
 export { SyncError } from "./sync/errors.ts";
@@ -48,6 +61,23 @@ export { Semaphore, type SemaphoreGuard } from "./sync/semaphore.ts";
 export { type Flight, SingleFlight, singleflight } from "./sync/singleflight.ts";
 export { SyncMap } from "./sync/syncmap.ts";
 export { WaitGroup } from "./sync/waitgroup.ts";
+export type { ThreadStats } from "./threads/counters.ts";
+export type {
+  ConnHandler,
+  ThreadInfo,
+  ThreadModule,
+  Transferred,
+} from "./threads/module.ts";
+export { Thread, ThreadError } from "./threads/thread.ts";
+export {
+  type AcceptMode,
+  type AddOptions,
+  type DrainOptions,
+  startThreads,
+  Threads,
+  type ThreadsOptions,
+  type ThreadsStats,
+} from "./threads/threads.ts";
 export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";

@@ -94,6 +94,12 @@ async function readAll(conn: Conn, random: Random): Promise<number> {
   let failures = 0;
   for (let at = 0; ; ) {
     let piece: Uint8Array | null;
+    if (at > 0 && random.chance(0.02)) {
+      // Some of what was read comes once more.
+      const again = random.below(Math.min(at, random.chance(0.1) ? 200_000 : 3_000));
+      conn.unread(stream.subarray(at - again, at));
+      at -= again;
+    }
     try {
       piece = await readSome(conn, random);
     } catch (error) {

@@ -16,6 +16,7 @@ import { iterating } from "./facts/iterating.ts";
 import { queueing } from "./facts/queueing.ts";
 import { signals } from "./facts/signals.ts";
 import { timeouts } from "./facts/timeouts.ts";
+import { unreading } from "./facts/unreading.ts";
 import { withLeakCheck } from "./leaks.ts";
 
 const facts = {
@@ -28,6 +29,7 @@ const facts = {
   ...signals,
   ...errors,
   ...fairness,
+  ...unreading,
 } satisfies FactTable;
 
 /** A fact of the suite, by its sentence. */

@@ -7,7 +7,7 @@
 import { isUint8Array } from "node:util/types";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
-import { CLOSED } from "../syscall/errno.ts";
+import { BUSY, CLOSED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
@@ -58,6 +58,14 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number>;
   /** Waits until a read would not wait. Holds no buffer. */
   waitReadable(options?: OpOptions): Promise<void>;
+  /**
+   * Puts bytes back in front of what has not been read yet: the next reads get them first, then what
+   * the kernel has, then the end or an error. For handing a connection on after a buffered reader
+   * has taken more than was its own. The bytes are copied; what was put back last is read first; on
+   * "unixpacket" each put-back is one packet. Wakes a read that waits. After closeRead nothing can
+   * be put back, and closeRead discards what was. Throws ERR_CLOSED after close.
+   */
+  unread(bytes: Uint8Array): void;
   /**
    * Iterates over what arrives, in chunks of at most 64 KiB that belong to the receiver, until the
    * end of the stream. No buffer is held while it waits. Leaving the loop closes nothing.
@@ -168,6 +176,17 @@ export abstract class BaseConn implements Conn, Owner {
 
   waitReadable(options?: OpOptions): Promise<void> {
     return this.fd.waitReadable(options?.signal);
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (!isUint8Array(bytes)) {
+      throw new TypeError(`unread: expected a Uint8Array, got ${describe(bytes)}`);
+    }
+    this.checkOpen("unread");
+    if (this.fd.reserved) {
+      throw this.errorFor("unread", BUSY, { text: "the connection is being passed" });
+    }
+    this.fd.unread(bytes);
   }
 
   // The fd itself is the iterator: an idle loop holds no object of its own.

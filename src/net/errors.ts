@@ -15,7 +15,7 @@ import {
   errorText,
 } from "../syscall/errno.ts";
 
-/** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait". */
+/** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait", … */
 export type NetOp =
   | "dial"
   | "listen"
@@ -25,7 +25,12 @@ export type NetOp =
   | "wait"
   | "close"
   | "connect"
-  | "set";
+  | "set"
+  | "unread"
+  | "pass"
+  | "receive"
+  | "adopt"
+  | "lookup";
 
 export interface NetErrorInit {
   op: NetOp;
@@ -140,6 +145,8 @@ export interface NumberDetails {
   address?: string | undefined;
   bytesWritten?: number | undefined;
   cause?: unknown;
+  /** What happened, where the number says too little. */
+  text?: string | undefined;
 }
 
 /** The error for an errno (or CLOSED, DEADLINE, CANCELED) of an operation. */
@@ -149,7 +156,7 @@ export function errorOf(number: number, details: NumberDetails): NetError {
   return new NetError({
     ...details,
     code,
-    text: errorText(number),
+    text: details.text ?? errorText(number),
     hint: setUp ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),

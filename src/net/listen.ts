@@ -98,25 +98,13 @@ class Attempt {
     if (place.family === AF_INET6) this.set(sysfd, IPPROTO_IPV6, IPV6_V6ONLY, place.dual ? 0 : 1);
     applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number));
     this.listen(sysfd, place);
-    const addr = addrOf(network, sockname(kernel, sysfd));
-    const fd = socketFD(this.runtime, sysfd, network);
-    const origin = { network, addr };
-    const adopt = (n: number, peer: string): TCPConn =>
-      new TCPConn(socketFD(this.runtime, n, network), origin, peer);
-    return new Listener<SocketConn>(fd, network, addr, adopt, undefined);
+    return listenerOf(this.runtime, sysfd, network, undefined);
   }
 
   private openUnix(sysfd: number, place: Place): Listener {
-    const { runtime: rt } = this;
-    const network = this.network as "unix" | "unixpacket";
     this.listen(sysfd, place);
-    const addr = addrOf(network, sockname(rt.kernel, sysfd));
     const path = this.address.startsWith("@") ? undefined : new OwnedPath(this.address);
-    const fd = socketFD(rt, sysfd, network);
-    const origin = { network, addr };
-    const adopt = (n: number, peer: string): UnixConn =>
-      new UnixConn(socketFD(rt, n, network), origin, peer);
-    return new Listener<SocketConn>(fd, network, addr, adopt, path);
+    return listenerOf(this.runtime, sysfd, this.network, path);
   }
 
   private listen(sysfd: number, place: Place): void {
@@ -171,6 +159,21 @@ class Attempt {
       throw resolveError("listen", this.network, this.address, host, cause);
     }
   }
+}
+
+/** A socket that listens, as a listener. */
+export function listenerOf(
+  rt: Runtime,
+  sysfd: number,
+  network: StreamNetwork,
+  path: OwnedPath | undefined,
+): Listener {
+  const addr = addrOf(network, sockname(rt.kernel, sysfd));
+  const origin = { network, addr };
+  const Kind = network === "unix" || network === "unixpacket" ? UnixConn : TCPConn;
+  const adopt = (n: number, peer: string): SocketConn =>
+    new Kind(socketFD(rt, n, network), origin, peer);
+  return new Listener(socketFD(rt, sysfd, network), network, addr, adopt, path);
 }
 
 const NETWORKS = new Set(["tcp", "tcp4", "tcp6", "unix", "unixpacket"]);

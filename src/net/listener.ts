@@ -35,9 +35,10 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
   readonly network: StreamNetwork;
   /** What it listens on, with the port that the kernel chose when 0 was asked for. */
   readonly addr: Addr;
-  private readonly fd: FD;
+  /** @internal */
+  readonly fd: FD;
   private readonly adopt: Adopt<C>;
-  private readonly path: OwnedPath | undefined;
+  private path: OwnedPath | undefined;
 
   /** @internal */
   constructor(
@@ -94,6 +95,17 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
   unref(): this {
     this.fd.setReferenced(false);
     return this;
+  }
+
+  /** @internal The path that it removes when it is closed. */
+  get ownedPath(): OwnedPath | undefined {
+    return this.path;
+  }
+
+  /** @internal Another process accepts from now on: whoever waits here fails, the path stays. */
+  async passed(): Promise<void> {
+    this.path = undefined;
+    await this.fd.close();
   }
 
   /** @internal The fd's errors are made here. */

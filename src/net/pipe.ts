@@ -250,6 +250,8 @@ class PipePoller implements Poller {
 
   close(): void {}
 
+  disarm(): void {}
+
   poll(): readonly Waiter[] {
     return [];
   }

@@ -51,9 +51,21 @@ export function setInt(
   return kernel.setsockopt(sysfd, level, option, intBytes);
 }
 
+/** The value of an integer option, or a negative errno. */
+export function getInt(kernel: Kernel, sysfd: number, level: number, option: number): number {
+  const n = kernel.getsockopt(sysfd, level, option, intBytes);
+  return n < 0 ? n : (int[0] as number);
+}
+
 /** What the socket is bound to. */
 export function sockname(kernel: Kernel, sysfd: number): SocketAddress | undefined {
   return kernel.getsockname(sysfd, name) === 0 ? decode(name) : undefined;
+}
+
+/** Whom the socket is connected to, or a negative errno. */
+export function peername(kernel: Kernel, sysfd: number): SocketAddress | undefined | number {
+  const n = kernel.getpeername(sysfd, name);
+  return n < 0 ? n : decode(name);
 }
 
 /** What all connections of one listener, or of one dial, have in common. */

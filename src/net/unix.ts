@@ -1,5 +1,6 @@
 /** unix.ts: connections over unix sockets, and the path that a listener owns. */
 import { lstatSync, unlinkSync } from "node:fs";
+import { resolve } from "node:path";
 import type { FD } from "../poll/fd.ts";
 import type { Addr } from "./addr.ts";
 import { type ConnOrigin, SocketConn } from "./socket.ts";
@@ -17,12 +18,13 @@ export class UnixConn extends SocketConn {
 
 /** The path that a listener made: it is removed again only while it still is that very socket. */
 export class OwnedPath {
-  private readonly path: string;
-  private readonly identity: string;
+  readonly path: string;
+  readonly identity: string;
 
-  constructor(path: string) {
-    this.path = path;
-    this.identity = identityOf(path) ?? "";
+  constructor(path: string, identity?: string) {
+    // Absolute: the process may change its folder, or hand the path to another one.
+    this.path = resolve(path);
+    this.identity = identity ?? identityOf(this.path) ?? "";
   }
 
   unlink(): void {

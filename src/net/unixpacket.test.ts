@@ -50,6 +50,20 @@ describe("unixpacket", () => {
   );
 
   test(
+    "each put-back is one packet, and what does not fit the buffer is EMSGSIZE and gone",
+    withPair(async ({ a, b }) => {
+      await a.write("last");
+      await b.waitReadable();
+      for (const packet of ["third packet", "second", "first"]) b.unread(Buffer.from(packet));
+      const buffer = Buffer.alloc(64);
+      assert.equal(await b.read(buffer), 5);
+      assert.equal(Buffer.from((await nextChunk(b)) ?? []).toString(), "second");
+      await failure(b.read(buffer.subarray(0, 5)), "EMSGSIZE");
+      assert.equal(await b.read(buffer), 4);
+    }),
+  );
+
+  test(
     "chunks of writev form one packet",
     withPair(async ({ a, b }) => {
       await a.writev(["head", "", "body"]);

@@ -20,11 +20,13 @@
 import { assert } from "../internal/assert.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollDesc,
   parkRead,
   parkWrite,
   READY,
+  SHARED,
   URGENT,
 } from "../runtime/netpoll.ts";
 import { observer } from "../runtime/observer.ts";
@@ -49,6 +51,7 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
+import type { PassingKernel } from "../syscall/kernel.ts";
 import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
@@ -64,9 +67,11 @@ import {
   READ_LOCK,
   READ_SHUT,
   REFS_MASK,
+  UNREAD,
   UNREF,
   WRITE_LOCK,
 } from "./fd_mutex.ts";
+import { Leftover } from "./leftover.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
 import { ChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
@@ -75,6 +80,8 @@ import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write
 export interface ErrorDetails {
   bytesWritten?: number | undefined;
   cause?: unknown;
+  /** What happened, where the number says too little. */
+  text?: string | undefined;
 }
 
 /** Who an fd belongs to: makes the error that the user sees. */
@@ -110,6 +117,9 @@ export interface Meter {
 class Rare {
   deadlines: Deadlines | undefined = undefined;
   queues: Queues | undefined = undefined;
+  leftover: Leftover | undefined = undefined;
+  /** What an interrupted operation has received so far. */
+  incoming: Incoming | undefined = undefined;
   meter: Meter | undefined = undefined;
 
   moved(bytesIn: number, bytesOut: number): void {
@@ -120,13 +130,18 @@ class Rare {
   }
 }
 
+/** Something that is received in several steps, and may hold fds meanwhile. */
+export interface Incoming {
+  discard(): void;
+}
+
 export class FD implements AsyncIterator<Uint8Array, undefined> {
   readonly device: Device;
   readonly sysfd: number;
   owner: Owner;
   private readonly pd: PollDesc;
   private state: number;
-  /** What few fds need: deadlines, and operations that queue. */
+  /** What few fds need: deadlines, operations that queue, bytes that were put back. */
   private rare: Rare | undefined = undefined;
 
   /** Takes an open, non-blocking fd over; `packets` when it keeps message boundaries. */
@@ -194,7 +209,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One read: bytes, 0 at EOF, or a negative errno. */
   tryRead(buffer: Uint8Array): number {
     const { pd, state } = this;
-    if ((state & READ_SHUT) !== 0) return 0;
+    if ((state & (READ_SHUT | UNREAD)) !== 0) return this.readLeftover(buffer);
     if (pd.rg !== READY) return -EAGAIN;
     const { kernel } = this.device;
     const length = Math.min(buffer.length, MOST_AT_ONCE);
@@ -207,9 +222,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** One read into memory that is nobody's yet: a chunk, 0 at EOF, or a negative errno. */
   tryChunk(): Uint8Array | number {
-    const { state } = this;
-    if ((state & (BULK | PACKETS)) !== 0) return this.tryBulk();
-    if ((state & READ_SHUT) !== 0) return 0;
+    if ((this.state & (BULK | PACKETS | READ_SHUT | UNREAD)) !== 0) return this.tryBulk();
     if (this.pd.rg !== READY) return -EAGAIN;
     const n = this.received(this.device.kernel.recvScratch(this.sysfd), SCRATCH_SIZE);
     if (n <= 0) return n;
@@ -218,6 +231,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   }
 
   private tryBulk(): Uint8Array | number {
+    const { state } = this;
+    if ((state & READ_SHUT) !== 0) return 0;
+    if ((state & (UNREAD | PACKETS)) === UNREAD) return this.leftoverChunk();
     const buffer = newBulk();
     const n = this.tryRead(buffer);
     if (n <= 0) return n;
@@ -230,9 +246,17 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.pd.flags |= URGENT;
   }
 
+  /**
+   * Other threads accept from this open file too: the poller watches it only while an accept waits
+   * here, so that a thread that is busy with other things takes no wake-up from those that wait.
+   */
+  shareAccepts(): void {
+    this.pd.flags |= EXCLUSIVE;
+  }
+
   /** True when a read would not wait. */
   tryReadable(): boolean {
-    if ((this.state & READ_SHUT) !== 0) return true;
+    if ((this.state & (READ_SHUT | UNREAD)) !== 0) return true;
     if (this.pd.rg !== READY) return false;
     const n = this.device.kernel.peek(this.sysfd);
     if (n === -EAGAIN) {
@@ -242,6 +266,51 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     // The kernel tells an error once: it is kept for the read that follows.
     if (n < 0) this.keepFailure(-n);
     return true;
+  }
+
+  // ---- bytes that were put back
+
+  /** Puts bytes in front of what the kernel has; a reader that waits gets them. */
+  unread(bytes: Uint8Array): void {
+    if ((this.state & READ_SHUT) !== 0 || bytes.length === 0) return;
+    this.rare ??= new Rare();
+    this.rare.leftover ??= new Leftover();
+    this.rare.leftover.push(bytes);
+    this.state |= UNREAD;
+    this.wakeReader();
+  }
+
+  /** What was put back and not read again, in the order of reading. */
+  get leftover(): readonly Uint8Array[] {
+    return this.rare?.leftover?.all() ?? [];
+  }
+
+  /** Takes out what was put back and not read again, in the order of reading. */
+  takeUnread(): Uint8Array[] {
+    this.state &= ~UNREAD;
+    return this.rare?.leftover?.takeAll() ?? [];
+  }
+
+  private readLeftover(buffer: Uint8Array): number {
+    if ((this.state & READ_SHUT) !== 0) return 0;
+    const leftover = this.rare?.leftover as Leftover;
+    const n = (this.state & PACKETS) === 0 ? leftover.shift(buffer) : leftover.shiftPacket(buffer);
+    if (leftover.length === 0) this.state &= ~UNREAD;
+    return n;
+  }
+
+  private leftoverChunk(): Uint8Array {
+    const leftover = this.rare?.leftover as Leftover;
+    const chunk = leftover.shiftChunk(CHUNK_SIZE);
+    if (leftover.length === 0) this.state &= ~UNREAD;
+    return chunk;
+  }
+
+  private wakeReader(): void {
+    const op = this.pd.rg;
+    if (op === null || op === READY) return;
+    this.pd.rg = READY;
+    op.ready();
   }
 
   private received(n: number, length: number): number {
@@ -261,6 +330,73 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (n < 0) this.keepFailure(-n);
     const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;
     return failed === 0 ? n : -failed;
+  }
+
+  // ---- file descriptors that travel with bytes (unix(7))
+
+  /** As one write, with fds that go along with its first byte. */
+  trySendFds(buffer: Uint8Array, offset: number, length: number, fds: Int32Array): number {
+    const kernel = this.device.kernel as unknown as PassingKernel;
+    return this.sent(kernel.sendmsgFds(this.sysfd, buffer, offset, length, fds), length);
+  }
+
+  /** As one read of a stream; what fds came is told in `out` (PassingKernel.recvmsgFds). */
+  tryReceiveFds(buffer: Uint8Array, offset: number, length: number, out: Int32Array): number {
+    const { pd, state } = this;
+    out[0] = out[1] = 0;
+    if ((state & (READ_SHUT | UNREAD)) !== 0) {
+      return this.readLeftover(buffer.subarray(offset, offset + length));
+    }
+    if (pd.rg !== READY) return -EAGAIN;
+    const kernel = this.device.kernel as unknown as PassingKernel;
+    return this.received(kernel.recvmsgFds(this.sysfd, buffer, offset, length, out), length);
+  }
+
+  /** What is received in several steps, kept between the operations that do it. */
+  incoming<T extends Incoming>(make: () => T): T {
+    this.rare ??= new Rare();
+    this.rare.incoming ??= make();
+    return this.rare.incoming as T;
+  }
+
+  // ---- passing the fd itself to another process
+
+  /** Someone else has this open file too: the poller must not count on close(2). */
+  share(): void {
+    this.pd.flags |= SHARED;
+  }
+
+  /** Takes both sides, so that whoever comes has to wait; false when someone waits already. */
+  reserve(): boolean {
+    if ((this.state & (READ_LOCK | WRITE_LOCK)) !== 0) return false;
+    this.state = (this.state | READ_LOCK | WRITE_LOCK) + ONE_REF;
+    for (const _ of sides) this.device.runtime.hold((this.state & UNREF) === 0);
+    return true;
+  }
+
+  /** Gives both sides back to whoever waits for them. */
+  unreserve(): void {
+    this.state &= ~(READ_LOCK | WRITE_LOCK);
+    for (const _ of sides) this.device.runtime.release((this.state & UNREF) === 0);
+    this.startQueued(READER);
+    this.startQueued(WRITER);
+    this.decref();
+  }
+
+  /** True between reserve and unreserve: the read side is taken, and nobody waits there. */
+  get reserved(): boolean {
+    return (this.state & READ_LOCK) !== 0 && this.parkedOn(READER) === undefined;
+  }
+
+  /** Whether reads answer EOF, and the failure that the socket stays in or 0: for another FD. */
+  get condition(): [readShut: boolean, failed: number] {
+    return [(this.state & READ_SHUT) !== 0, (this.state & FAILED_MASK) >> FAILED_SHIFT];
+  }
+
+  /** Takes over what another FD knew of this open file. */
+  setCondition(readShut: boolean, failed: number): void {
+    if (readShut) this.state |= READ_SHUT;
+    if (FATAL.has(failed)) this.keepFailure(failed);
   }
 
   // ---- writing
@@ -366,12 +502,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   closeRead(): Promise<void> {
     if ((this.state & CLOSING) !== 0) return this.refuse("close", CLOSED, undefined);
     this.state |= READ_SHUT;
+    this.takeUnread();
     this.device.kernel.shutdown(this.sysfd, SHUT_RD);
-    const op = this.pd.rg;
-    if (op !== null && op !== READY) {
-      this.pd.rg = READY;
-      op.ready();
-    }
+    this.wakeReader();
     return Promise.resolve();
   }
 
@@ -404,6 +537,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   private destroy(): void {
     this.rare?.deadlines?.stop();
+    this.rare?.incoming?.discard();
     const { device, pd } = this;
     device.poller.close(this.sysfd, pd);
     device.runtime.cache.free(pd);
@@ -587,6 +721,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { side } = op;
     this.state &= ~sides[side];
     this.device.runtime.release((this.state & UNREF) === 0);
+    if ((this.pd.flags & EXCLUSIVE) !== 0) this.device.poller.disarm(this.sysfd, this.pd);
     if (this.rare?.queues !== undefined) this.startQueued(side);
     this.decref();
   }

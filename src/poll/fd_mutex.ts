@@ -10,6 +10,7 @@
  *   bit  4      PACKETS      message boundaries: a short read proves nothing, read whole packets
  *   bit  5      UNREF        waiting here does not keep the process alive
  *   bit  6      BULK         the last chunk was large: read the next into a buffer of its own
+ *   bit  7      UNREAD       bytes were put back: reads take them before they ask the kernel
  *   bits 8-15   FAILED       errno of a failure that the socket stays in (ECONNRESET, …), else 0
  *   bits 16-29  REFS         references: one of the open fd, one of each lock owner, one of each
  *                            borrower; the last one to go closes the fd
@@ -27,6 +28,7 @@ export const READ_SHUT = 8;
 export const PACKETS = 16;
 export const UNREF = 32;
 export const BULK = 64;
+export const UNREAD = 128;
 export const FAILED_SHIFT = 8;
 export const FAILED_MASK = 0xff << FAILED_SHIFT;
 export const ONE_REF = 1 << 16;

@@ -19,7 +19,15 @@ import { CANCELED } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
 
 /** What an operation is called in errors and reports. */
-export type OpName = "read" | "write" | "accept" | "connect" | "wait" | "close";
+export type OpName =
+  | "read"
+  | "write"
+  | "accept"
+  | "connect"
+  | "wait"
+  | "close"
+  | "pass"
+  | "receive";
 
 /** Which side of an fd an operation owns. */
 export const READER = 0;
@@ -64,13 +72,15 @@ export abstract class Op<T> implements Waiter {
     if (resolve !== undefined) resolve(value);
   }
 
-  /** Fails with an errno (or CLOSED, DEADLINE, CANCELED). */
-  fail(number: number): void {
+  /** Fails with an errno (or CLOSED, DEADLINE, CANCELED); `text` says more than the number does. */
+  fail(number: number, text?: string): void {
     const cause = number === CANCELED ? this.reason : undefined;
     const resolve = this.detach();
     if (resolve === undefined) return;
     const { fd, kind, progress } = this;
-    failParked(resolve, () => fd.owner.error(kind, number, { bytesWritten: progress, cause }));
+    failParked(resolve, () =>
+      fd.owner.error(kind, number, { bytesWritten: progress, cause, text }),
+    );
   }
 
   /** Fails with an error that is not the connection's. */

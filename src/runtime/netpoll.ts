@@ -6,6 +6,7 @@
  *                     negative errno, after which nothing is left behind and it may be tried again
  *   open(fd, pd)      arms edge-triggered read, write and peer-hangup, once for the life of the fd
  *   close(fd, pd)     forgets the fd; called before close(2)
+ *   disarm(fd, pd)    forgets the fd, which stays open here or with someone else
  *   poll(timeout)     < 0 waits, 0 asks, > 0 waits at most so many ms; returns the goroutines that
  *                     became runnable, not events
  *   wake()            interrupts a waiting poll from any thread; wake-ups coalesce
@@ -38,6 +39,7 @@ export interface Poller {
   /** 0 or a negative errno. */
   open(fd: number, pd: PollDesc): number;
   close(fd: number, pd: PollDesc): void;
+  disarm(fd: number, pd: PollDesc): void;
   poll(timeout: number): readonly Waiter[];
   wake(): void;
   isPollDescriptor(fd: number): boolean;
@@ -59,6 +61,10 @@ export const HANGUP = 1;
 export const URGENT = 2;
 /** Registered with the poller. */
 export const ARMED = 4;
+/** Someone else has this open file too (another process): close(2) will not end the interest. */
+export const SHARED = 8;
+/** Other threads accept from this open file too: armed only while someone waits here. */
+export const EXCLUSIVE = 16;
 
 export class PollDesc {
   /** Place in the pool, and the sequence number of this use of it. */

@@ -7,8 +7,10 @@
 import { assert } from "../internal/assert.ts";
 import {
   EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
   EPOLLERR,
   EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
@@ -19,17 +21,21 @@ import { EINTR, errorName } from "../syscall/errno.ts";
 import type { EpollKernel } from "../syscall/kernel.ts";
 import {
   ARMED,
+  EXCLUSIVE,
   HANGUP,
   type PollCache,
   type PollDesc,
   type Poller,
   readyRead,
   readyWrite,
+  SHARED,
   URGENT,
 } from "./netpoll.ts";
 import type { Waiter } from "./sched.ts";
 
 const INTEREST = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+/** What epoll_ctl(2) allows beside EPOLLEXCLUSIVE, and a listening socket needs. */
+const ACCEPTS = EPOLLIN | EPOLLEXCLUSIVE | EPOLLET;
 const WAKES_READER = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
 const WAKES_WRITER = EPOLLOUT | EPOLLHUP | EPOLLERR;
 const SAYS_HANGUP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -105,16 +111,28 @@ export class EpollPoller implements Poller {
   }
 
   open(fd: number, pd: PollDesc): number {
-    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, INTEREST, pd.slot, pd.seq);
+    const interest = (pd.flags & EXCLUSIVE) === 0 ? INTEREST : ACCEPTS;
+    const result = this.kernel.epollCtl(this.epfd, EPOLL_CTL_ADD, fd, interest, pd.slot, pd.seq);
     if (result === 0) pd.flags |= ARMED;
     return result;
   }
 
-  // No system call: the close(2) that follows removes the interest, as nothing duplicates our fds
-  // (epoll(7), "Will closing a file descriptor cause it to be removed"). A child process that holds
+  // No system call: the close(2) that follows removes the interest, as long as nothing duplicates our
+  // fd (epoll(7), "Will closing a file descriptor cause it to be removed"). A child process that has
   // a copy for the moment between fork and exec can cause one more event: it is stale and dropped.
-  close(_fd: number, pd: PollDesc): void {
+  close(fd: number, pd: PollDesc): void {
+    if ((pd.flags & (ARMED | SHARED)) === (ARMED | SHARED)) {
+      this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    }
     pd.flags &= ~ARMED;
+  }
+
+  // With a system call: the open file goes on living, and with it the interest would.
+  disarm(fd: number, pd: PollDesc): void {
+    if ((pd.flags & ARMED) === 0) return;
+    pd.flags &= ~ARMED;
+    const n = this.kernel.epollCtl(this.epfd, EPOLL_CTL_DEL, fd, 0, 0, 0);
+    assert(n === 0, `taking an fd from the poller failed with ${errorName(-n)}`);
   }
 
   poll(timeout: number): readonly Waiter[] {

@@ -54,6 +54,8 @@ export class Scheduler {
   turns = 0;
   woken = 0;
   exhausted = 0;
+  /** Told at the beginning of each turn; must not throw. Free while nobody looks. */
+  onTurn: (() => void) | null = null;
 
   constructor(host: Host) {
     this.host = host;
@@ -68,6 +70,7 @@ export class Scheduler {
   beginTurn(woken: number): void {
     this.turns++;
     this.woken += woken;
+    if (this.onTurn !== null) this.onTurn();
     this.budget = BASE + PER_GOROUTINE * woken;
   }
 

@@ -13,11 +13,16 @@ import { checkNetwork, type ListenOptions } from "../net/listen.ts";
  */
 export type ServerModel = "thread" | "process" | "base";
 
+export interface ServerListenOptions extends ListenOptions {
+  /** Its name in socket activation (FileDescriptorName=, systemd.socket(5)); by its order else. */
+  name?: string;
+}
+
 /** What listen() takes. */
 export type ListenEntry = readonly [
   network: StreamNetwork,
   address: string,
-  options?: ListenOptions,
+  options?: ServerListenOptions,
 ];
 
 export interface Heartbeat {

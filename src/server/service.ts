@@ -15,6 +15,7 @@ import type { SocketConn } from "../net/socket.ts";
 import type { Meter } from "../poll/fd.ts";
 import { type AnyFunction, Goroutine, go, goroutineStats, launch } from "../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
+import { runtime } from "../runtime/runtime.ts";
 import type { Boot } from "./control.ts";
 import type { ServerModule, WorkerInfo } from "./module.ts";
 import { addTotals, noTotals, type ServiceStats, type Totals } from "./stats.ts";
@@ -162,6 +163,8 @@ export class Service {
       // Another listener's may have taken the last place meanwhile.
       while (this.live.size >= maxConnections && !this.info.signal.aborted) await this.oneEnded();
       this.serve(conn);
+      // One per turn: the other workers that wait for the same socket take theirs.
+      if (this.info.workers > 1) await runtime().sched.later(undefined);
     }
   }
 

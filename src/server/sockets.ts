@@ -4,10 +4,12 @@
  *
  * They come from the program that this one replaces, from systemd (sd_listen_fds(3)), or are made.
  */
-import { adoptListener } from "./adopt.ts";
+
 import { type Addr, TCPAddr } from "../net/addr.ts";
+import { adoptListener } from "../net/adopt.ts";
 import { listen } from "../net/listen.ts";
 import type { Listener } from "../net/listener.ts";
+import { OwnedPath } from "../net/unix.ts";
 import type { SocketBoot } from "./control.ts";
 import { HANDOVER } from "./environment.ts";
 import type { ListenEntry, Settings } from "./options.ts";
@@ -17,6 +19,8 @@ export interface HandedOver extends SocketBoot {
   /** The entry of `listen` as it was written, and which of its sockets this is. */
   asked: string;
   worker: number;
+  /** The next program removes the socket's path at its end. */
+  path: boolean;
 }
 
 /** What the next program is told. */
@@ -29,6 +33,10 @@ interface Socket {
   asked: string;
   worker: number;
   listener: Listener;
+  /** It came from systemd: there is one for all workers. */
+  activated?: boolean;
+  /** The path that came with it from the program before this one. */
+  path?: OwnedPath;
 }
 
 const FIRST_LISTEN_FD = 3;
@@ -65,7 +73,8 @@ function matchActivated(settings: Settings): Socket[] {
     if (at === -1) continue;
     const [found] = activated.splice(at, 1);
     if (found === undefined) continue;
-    sockets.push({ asked: askedOf(entry), worker: 0, listener: found.listener });
+    const { listener } = found;
+    sockets.push({ asked: askedOf(entry), worker: 0, listener, activated: true });
   }
   for (const { name, listener } of activated) {
     settings.log(`socket ${listener.addr} (${name}) was handed over, but nothing listens on it`);
@@ -84,6 +93,18 @@ function again(address: string, first: Addr): string {
   return `${address.slice(0, address.lastIndexOf(":"))}:${first.port}`;
 }
 
+function adopt({ fd, asked, worker, path }: HandedOver): Socket {
+  const listener = adoptListener(fd);
+  return path
+    ? { asked, worker, listener, path: new OwnedPath(String(listener.addr)) }
+    : { asked, worker, listener };
+}
+
+async function closeSocket({ listener, path }: Socket): Promise<void> {
+  path?.unlink();
+  await listener.close();
+}
+
 export class Sockets {
   private readonly all: readonly Socket[];
   private readonly entries: readonly ListenEntry[];
@@ -96,21 +117,16 @@ export class Sockets {
   /** Takes over what was handed to this process, and makes what is missing. */
   static async open(settings: Settings, handover: Handover | undefined): Promise<Sockets> {
     const given: Socket[] =
-      handover === undefined
-        ? matchActivated(settings)
-        : handover.sockets.map(({ fd, asked, worker }) => {
-            return { asked, worker, listener: adoptListener(fd) };
-          });
+      handover === undefined ? matchActivated(settings) : handover.sockets.map(adopt);
     const sockets: Socket[] = [];
     try {
-      for (const entry of settings.listen) sockets.push(...(await openEntry(entry, settings, given)));
+      for (const entry of settings.listen)
+        sockets.push(...(await openEntry(entry, settings, given)));
     } catch (error) {
-      for (const { listener } of sockets) await listener.close();
+      for (const socket of sockets) if (!given.includes(socket)) await closeSocket(socket);
       throw error;
     }
-    for (const { listener } of given.filter((each) => !sockets.includes(each))) {
-      await listener.close();
-    }
+    for (const socket of given) if (!sockets.includes(socket)) await closeSocket(socket);
     return new Sockets(settings.listen, sockets);
   }
 
@@ -129,13 +145,19 @@ export class Sockets {
   }
 
   forSuccessor(): HandedOver[] {
-    return this.all.map(({ asked, worker, listener }) => {
-      return { ...describe(listener), asked, worker };
+    return this.all.map(({ asked, worker, listener, path }) => {
+      const owned = listener.ownedPath !== undefined || path !== undefined;
+      return { ...describe(listener), asked, worker, path: owned };
     });
   }
 
   async close(): Promise<void> {
-    for (const { listener } of this.all) await listener.close();
+    for (const socket of this.all) await closeSocket(socket);
+  }
+
+  /** The next program has them: paths stay. */
+  async passed(): Promise<void> {
+    for (const { listener } of this.all) await listener.passed();
   }
 
   private forIndex(index: number): Socket[] {
@@ -147,8 +169,8 @@ export class Sockets {
   }
 }
 
-function describe({ sysfd, network, addr }: Listener): SocketBoot {
-  return { fd: sysfd, network, addr: String(addr) };
+function describe({ fd, network, addr }: Listener): SocketBoot {
+  return { fd: fd.sysfd, network, addr: String(addr) };
 }
 
 async function openEntry(
@@ -159,6 +181,8 @@ async function openEntry(
   const asked = askedOf(entry);
   const [network, address, options] = entry;
   const mine = given.filter((each) => each.asked === asked);
+  const [activated] = mine.filter((each) => each.activated);
+  if (activated !== undefined) return [activated];
   const spread = model === "base" && workers > 1 && network.startsWith("tcp");
   if (!spread) {
     const [socket] = mine;

@@ -14,13 +14,7 @@ import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { Mutex } from "../sync/mutex.ts";
 import type { Settings } from "./options.ts";
 import type { Sockets } from "./sockets.ts";
-import {
-  addTotals,
-  noTotals,
-  type ServerStats,
-  type Totals,
-  type WorkerStats,
-} from "./stats.ts";
+import { addTotals, noTotals, type ServerStats, type Totals, type WorkerStats } from "./stats.ts";
 import { startWorker, type Worker } from "./worker.ts";
 
 /** A worker that has served for so long was sound: its end says nothing of its successor. */
@@ -101,9 +95,10 @@ export class Supervisor {
   }
 
   async stats(): Promise<ServerStats> {
+    // Before the wait: a worker that ends meanwhile is counted as one of these.
+    const total = { ...this.past };
     const workers = await Promise.all([...this.all].map((worker) => worker.stats()));
     workers.sort((a, b) => a.index - b.index || a.id - b.id);
-    const total = { ...this.past };
     for (const each of workers) addTotals(total, each);
     const sum = (key: "live" | "goroutines" | "goroutinesPeak"): number =>
       workers.reduce((n: number, each: WorkerStats) => n + each[key], 0);

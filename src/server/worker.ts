@@ -64,7 +64,9 @@ export abstract class Worker {
   /** What it is called in messages. */
   get name(): string {
     const { id } = this.boot;
-    return this.thread === 0 ? `worker ${id} (pid ${this.pid})` : `worker ${id} (thread ${this.thread})`;
+    return this.thread === 0
+      ? `worker ${id} (pid ${this.pid})`
+      : `worker ${id} (thread ${this.thread})`;
   }
 
   /** Lets it finish what it has; resolves when it is gone, by force when it takes too long. */

@@ -14,6 +14,8 @@ export const EBADF = numbers.EBADF;
 export const EAGAIN = numbers.EAGAIN;
 export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;
+export const ENOTSOCK = numbers.ENOTSOCK;
+export const EEXIST = numbers.EEXIST;
 export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const EPIPE = numbers.EPIPE;
@@ -39,6 +41,7 @@ export const EINPROGRESS = numbers.EINPROGRESS;
 /** Linux numbers that node:os does not list. */
 export const ENONET = 64;
 export const EHOSTDOWN = 112;
+export const ETOOMANYREFS = 109;
 
 /** The connection or listener was closed on this side. */
 export const CLOSED = 100_001;
@@ -46,11 +49,15 @@ export const CLOSED = 100_001;
 export const DEADLINE = 100_002;
 /** The operation's signal was aborted. */
 export const CANCELED = 100_003;
+/** Other operations wait on the connection, or it is being passed. */
+export const BUSY = 100_004;
 
 const own = new Map<number, [code: string, text: string]>([
   [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
   [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
   [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
+  [BUSY, ["ERR_BUSY", "the connection is in use"]],
+  [ETOOMANYREFS, ["ETOOMANYREFS", "too many file descriptors are in flight"]],
   [ENONET, ["ENONET", "machine is not on the network"]],
   [EHOSTDOWN, ["EHOSTDOWN", "host is down"]],
 ]);

@@ -78,7 +78,45 @@ export interface LoopKernel {
   pollClose(handle: PollHandle): void;
 }
 
-export interface NativeKernel extends Kernel, LoopKernel {
+/** What passing connections between the threads of one process needs. */
+export interface ThreadsKernel {
+  /** Another number for the same open file, which may be another thread's. */
+  dupFd(fd: number): number;
+  /**
+   * Receives a message of a packet socket and the fd that it carries, named in out[0], else -1.
+   * -EMFILE when no number is free for the fd: the message stays in the queue.
+   */
+  takeFd(fd: number, buffer: Uint8Array, offset: number, length: number, out: Int32Array): number;
+}
+
+/** File descriptors that come from elsewhere or go there. */
+export interface PassingKernel {
+  /** As send; the fds go along with the first byte (SCM_RIGHTS, unix(7)), 253 at most. */
+  sendmsgFds(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    fds: Int32Array,
+  ): number;
+  /**
+   * As recv. out[0]: how many fds came; out[1]: 1 when the kernel dropped some, as none was free;
+   * out[2] …: the fds, this environment's own from now on, as many as fit; the others are closed.
+   */
+  recvmsgFds(
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    out: Int32Array,
+  ): number;
+  /** Takes an inherited fd over: close-on-exec, non-blocking, closed with the environment. */
+  adoptFd(fd: number): number;
+  /** Forgets an fd without closing it: it is someone else's now. */
+  releaseFd(fd: number): number;
+}
+
+export interface NativeKernel extends Kernel, LoopKernel, PassingKernel, ThreadsKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;

@@ -42,6 +42,7 @@ const operations: Record<string, (conn: Conn) => unknown> = {
   setReadDeadline: (conn) => conn.setReadDeadline(new Date()),
   setWriteDeadline: (conn) => conn.setWriteDeadline(null),
   setTimeouts: (conn) => conn.setTimeouts({ read: 1 }),
+  unread: (conn) => conn.unread(new Uint8Array(1)),
 };
 
 export const closing = {

@@ -1,0 +1,44 @@
+/** listening.ts: one listening socket in several threads, and conns made of accepted fds. */
+import { type Addr, type StreamNetwork, splitHostPort, TCPAddr, UnixAddr } from "../net/addr.ts";
+import { errorOf } from "../net/errors.ts";
+import { listenerOf } from "../net/listen.ts";
+import type { Listener } from "../net/listener.ts";
+import { type ConnOrigin, type SocketConn, socketFD } from "../net/socket.ts";
+import { TCPConn } from "../net/tcp.ts";
+import { UnixConn } from "../net/unix.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { nativeKernel } from "../syscall/native.ts";
+
+/** An address of this process's own making, from its text. */
+export function addrOfText(network: StreamNetwork, text: string): Addr {
+  if (network === "unix" || network === "unixpacket") return new UnixAddr(network, text);
+  const { host, zone, port } = splitHostPort(text);
+  return new TCPAddr(host, port, zone);
+}
+
+/** The conn of an accepted fd; `peer` is packed or an address. */
+export function connOf(
+  rt: Runtime,
+  sysfd: number,
+  origin: ConnOrigin,
+  peer: string | Addr,
+): SocketConn {
+  const { network } = origin;
+  const Kind = network === "unix" || network === "unixpacket" ? UnixConn : TCPConn;
+  return new Kind(socketFD(rt, sysfd, network), origin, peer);
+}
+
+/** A number of this thread's own for another thread's fd. Throws a NetError when none is free. */
+export function duplicate(theirs: number, origin: ConnOrigin): number {
+  const sysfd = nativeKernel().dupFd(theirs);
+  if (sysfd >= 0) return sysfd;
+  const { network, addr } = origin;
+  throw errorOf(-sysfd, { op: "listen", network, address: String(addr) });
+}
+
+/** This thread's share in a socket that another thread listens on. */
+export function sharedListener(rt: Runtime, theirs: number, origin: ConnOrigin): Listener {
+  const listener = listenerOf(rt, duplicate(theirs, origin), origin.network, undefined);
+  listener.fd.shareAccepts();
+  return listener;
+}

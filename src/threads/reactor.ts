@@ -1,0 +1,143 @@
+/**
+ * reactor.ts: a thread that serves connections: it takes them, runs their handlers, and ends.
+ *
+ * Life: load the module → start() → take connections → drain (take none, wait for the handlers) →
+ * stop() → end.
+ *
+ * Invariants
+ *  - A handler is one goroutine, with no frame of ours beneath it. When it is over, however it ended,
+ *    its connection is closed and no longer counts as live.
+ *  - A thread takes one connection per turn: what it has to do besides comes in between, and the
+ *    other threads that wait for the same socket take theirs.
+ */
+import { assert } from "../internal/assert.ts";
+import type { Listener } from "../net/listener.ts";
+import type { ConnOrigin, SocketConn } from "../net/socket.ts";
+import { type AnyFunction, Goroutine, go, launch } from "../runtime/goroutine.ts";
+import { parked, type Resolve, resolver } from "../runtime/park.ts";
+import { type Runtime, runtime } from "../runtime/runtime.ts";
+import { Counters } from "./counters.ts";
+import { addrOfText, sharedListener } from "./listening.ts";
+import type { ThreadInfo, ThreadModule, Transferred } from "./module.ts";
+import type { Boot, Order, Report, Source } from "./protocol.ts";
+
+/** The goroutine of one connection. */
+class ConnGoroutine extends Goroutine<unknown> {
+  private readonly reactor: Reactor;
+  private readonly conn: SocketConn;
+
+  constructor(handler: AnyFunction, reactor: Reactor, conn: SocketConn) {
+    super(handler);
+    this.reactor = reactor;
+    this.conn = conn;
+  }
+
+  override ended(): void {
+    this.reactor.onEnded(this.conn);
+  }
+}
+
+export class Reactor {
+  readonly info: ThreadInfo;
+  readonly counters: Counters;
+  private readonly runtime: Runtime;
+  private readonly boot: Boot;
+  private readonly origin: ConnOrigin | undefined;
+  private readonly stopping = new AbortController();
+  private module: ThreadModule = {};
+  private listener: Listener | undefined;
+  /** Who waits for the last handler to end. */
+  private idle: Resolve<void> | undefined;
+
+  constructor(boot: Boot) {
+    this.boot = boot;
+    this.runtime = runtime();
+    this.counters = new Counters(boot.counters);
+    this.counters.follow(this.runtime);
+    const { network, id, index, count, data } = boot;
+    const addr = network === undefined ? undefined : addrOfText(network, boot.addr);
+    this.origin = network === undefined ? undefined : { network, addr };
+    const { signal } = this.stopping;
+    this.info = { id, index, count, data, addr, signal, transferred: undefined };
+  }
+
+  /** Loads the module, then does what the starter says. Fails with whatever the module throws. */
+  async run(): Promise<void> {
+    const { port } = this.boot;
+    this.module = (await import(this.boot.module)) as ThreadModule;
+    if (this.origin !== undefined && typeof this.module.default !== "function") {
+      throw new TypeError(`${this.boot.module}: its default export must serve a connection`);
+    }
+    await this.module.start?.(this.info);
+    port.on("message", (order: Order) => this.onOrder(order));
+    this.report({ type: "ready" });
+  }
+
+  private onOrder(order: Order): void {
+    if (order.type === "serve") this.serveFrom(order.source);
+    else if (!this.info.signal.aborted) go(() => this.drain());
+  }
+
+  private report(report: Report): void {
+    this.boot.port.postMessage(report);
+  }
+
+  private serveFrom(source: Source): void {
+    const origin = this.origin as ConnOrigin;
+    this.listener = sharedListener(this.runtime, source.fd, origin);
+    const { listener } = this;
+    go(() => this.acceptFrom(listener)).unref();
+    this.report({ type: "serving" });
+  }
+
+  private async acceptFrom(listener: Listener): Promise<never> {
+    for (;;) {
+      const conn = await listener.accept();
+      this.counters.onAccepted();
+      this.serve(conn);
+      await this.runtime.sched.later(undefined);
+    }
+  }
+
+  // ---- connections
+
+  /** Starts the handler of a connection that is counted as live. */
+  serve(conn: SocketConn): void {
+    const handler = this.module.default as AnyFunction;
+    launch(new ConnGoroutine(handler, this, conn), [conn, this.info]);
+  }
+
+  /** As serve, of a connection that came from another thread. */
+  serveTransferred(conn: SocketConn, transferred: Transferred): void {
+    const { receive } = this.module;
+    const handler = (receive ?? this.module.default) as AnyFunction;
+    const info = { ...this.info, transferred };
+    launch(new ConnGoroutine(handler, this, conn), [conn, info, transferred.message]);
+  }
+
+  onEnded(conn: SocketConn): void {
+    void conn.close();
+    this.counters.onEnded();
+    this.onProgress();
+  }
+
+  private onProgress(): void {
+    if (this.idle !== undefined && this.counters.live === 0) this.idle();
+  }
+
+  /** Ends the thread when its handlers have ended. */
+  private async drain(): Promise<void> {
+    await this.listener?.close();
+    this.stopping.abort();
+    while (this.counters.live > 0) {
+      const ended = parked<void>();
+      this.idle = resolver();
+      await ended;
+    }
+    await this.module.stop?.(this.info);
+    this.counters.publish(this.runtime);
+    assert(this.counters.live === 0, "a thread ends while a handler runs");
+    // What was printed is on its way to the main thread only after this turn.
+    setImmediate(() => process.exit(0));
+  }
+}
