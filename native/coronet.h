@@ -72,6 +72,7 @@ napi_status epoll_init(napi_env env, napi_value exports);
 napi_status passing_init(napi_env env, napi_value exports);
 napi_status uvpoll_init(napi_env env, napi_value exports);
 napi_status threads_init(napi_env env, napi_value exports);
+napi_status splice_init(napi_env env, napi_value exports);
 
 /* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
  * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */

@@ -39,7 +39,8 @@ static napi_value init(napi_env env, napi_value exports) {
   }
   if (socket_init(env, exports) != napi_ok || io_init(env, exports) != napi_ok ||
       epoll_init(env, exports) != napi_ok || uvpoll_init(env, exports) != napi_ok ||
-      passing_init(env, exports) != napi_ok || threads_init(env, exports) != napi_ok)
+      passing_init(env, exports) != napi_ok || threads_init(env, exports) != napi_ok ||
+      splice_init(env, exports) != napi_ok)
     return NULL;
   return exports;
 }

@@ -21,9 +21,46 @@ export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
 export { type LongHold, type Sysmon, type SysmonOptions, startSysmon } from "./debug/sysmon.ts";
+export {
+  BufReader,
+  type BufReaderOptions,
+  type LimitOptions,
+  type UntilOptions,
+} from "./io/bufreader.ts";
+export { BufWriter, type BufWriterOptions } from "./io/bufwriter.ts";
+export {
+  discard,
+  type LimitedReader,
+  limitReader,
+  multiReader,
+  multiWriter,
+  teeReader,
+} from "./io/combine.ts";
+export { type CopyOptions, copy } from "./io/copy.ts";
+export {
+  type Codec,
+  type DelimiterOptions,
+  delimited,
+  FramingError,
+  type LengthPrefixOptions,
+  lengthPrefixed,
+  type MessageStream,
+} from "./io/framing.ts";
+export {
+  type Closer,
+  IOError,
+  type IOErrorCode,
+  type OpOptions,
+  type Reader,
+  readAll,
+  readFull,
+  type Writer,
+} from "./io/io.ts";
+export { Scanner, type ScannerOptions, type SplitFunction } from "./io/scanner.ts";
+export type { FileSource } from "./io/transfer.ts";
 export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts";
 export { adoptConn, adoptListener } from "./net/adopt.ts";
-export type { Conn, OpOptions, Timeouts } from "./net/conn.ts";
+export type { Conn, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";

@@ -37,6 +37,7 @@ const INDEX_RANK = 11;
  * @type {readonly { from: keyof typeof RANKS, to: keyof typeof RANKS, reason: string }[]}
  */
 export const ALLOWED_SIDEWAYS = [
+  { from: "poll", to: "io", reason: "splicing is a way of making io's transfers" },
   { from: "time", to: "chan", reason: "a timer delivers its ticks on a channel" },
   { from: "sync", to: "context", reason: "an ErrGroup ends its context with its first error" },
 ];

@@ -5,6 +5,7 @@
  * addresses, deadlines as dates.
  */
 import { isUint8Array } from "node:util/types";
+import { type ChunkReader, type OpOptions, readChunk } from "../io/io.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
 import { BUSY, CLOSED } from "../syscall/errno.ts";
@@ -12,11 +13,7 @@ import type { Addr } from "./addr.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
-/** What every operation that may wait takes. */
-export interface OpOptions {
-  /** Cancels this operation only (ERR_CANCELED, with the signal's reason as cause). */
-  signal?: AbortSignal | undefined;
-}
+export type { OpOptions };
 
 /** Inactivity timeouts in ms. A property left out is left as it is; null takes the timeout away. */
 export interface Timeouts {
@@ -124,7 +121,7 @@ interface Extra {
   lingerMs?: number;
 }
 
-export abstract class BaseConn implements Conn, Owner {
+export abstract class BaseConn implements Conn, ChunkReader, Owner {
   /** @internal */
   readonly fd: FD;
   protected extra: Extra | undefined;
@@ -172,6 +169,11 @@ export abstract class BaseConn implements Conn, Owner {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** @internal For BufReader: it holds no buffer while it waits. */
+  [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
+    return this.fd.readChunk(options?.signal);
   }
 
   waitReadable(options?: OpOptions): Promise<void> {

@@ -80,6 +80,8 @@ export class NetError extends Error {
   readonly timeout: boolean;
   /** How many bytes a failed write had written. */
   readonly bytesWritten: number | undefined;
+  /** What had arrived for a buffered read that failed (BufReader, readFull, readAll). */
+  readonly partial?: Uint8Array;
 
   constructor(init: NetErrorInit) {
     super(message(init), init.cause === undefined ? undefined : { cause: init.cause });

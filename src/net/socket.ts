@@ -2,7 +2,18 @@
  * socket.ts: what every connection on a kernel socket has: addresses that are looked up when asked
  * for, and socket options.
  */
+import type { Reader } from "../io/io.ts";
+import {
+  type FileSource,
+  isFile,
+  NO,
+  type Passed,
+  type ReaderFrom,
+  readFrom,
+  type Transfer,
+} from "../io/transfer.ts";
 import { FD, type Owner } from "../poll/fd.ts";
+import { sendFile, spliceSockets } from "../poll/splice.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
   SO_RCVBUF,
@@ -75,7 +86,7 @@ export interface ConnOrigin {
   readonly addr: Addr | undefined;
 }
 
-export abstract class SocketConn extends BaseConn {
+export abstract class SocketConn extends BaseConn implements ReaderFrom {
   private readonly origin: ConnOrigin;
   private remote: Addr | string;
 
@@ -104,6 +115,18 @@ export abstract class SocketConn extends BaseConn {
   get remoteAddr(): Addr {
     if (typeof this.remote === "string") this.remote = addrOf(this.network, unpack(this.remote));
     return this.remote;
+  }
+
+  /** @internal For copy: takes from files and other sockets without a buffer. */
+  async [readFrom](src: Reader | FileSource, transfer: Transfer): Promise<Passed> {
+    if (!this.isStream) return NO;
+    if (isFile(src)) return await sendFile(this.fd, src, src.offset ?? 0, transfer);
+    if (!(src instanceof SocketConn && src.isStream)) return NO;
+    return await spliceSockets(this.fd, src.fd, transfer);
+  }
+
+  private get isStream(): boolean {
+    return this.network !== "unixpacket";
   }
 
   /** Sets the kernel's receive buffer (SO_RCVBUF, which Linux doubles; socket(7)). */

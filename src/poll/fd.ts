@@ -51,7 +51,7 @@ import {
   EPROTO,
   ETIMEDOUT,
 } from "../syscall/errno.ts";
-import type { PassingKernel } from "../syscall/kernel.ts";
+import type { PassingKernel, SpliceKernel } from "../syscall/kernel.ts";
 import { SCRATCH_SIZE, scratch } from "../syscall/scratch.ts";
 import { CHUNK_SIZE, chunkOfBulk, chunkOfScratch, newBulk, SENT_BY_SCRATCH } from "./buffers.ts";
 import { Deadlines } from "./deadline.ts";
@@ -73,7 +73,7 @@ import {
 } from "./fd_mutex.ts";
 import { Leftover } from "./leftover.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
-import { ChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
+import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
 
 /** Details that an error carries beside its number. */
@@ -193,6 +193,23 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return promise;
   }
 
+  /** As next, for one chunk, null at EOF; a signal may cancel it. */
+  readChunk(signal: AbortSignal | undefined): Promise<Uint8Array | null> {
+    const refused = this.refusal(signal);
+    if (refused !== 0) return this.refuse("read", refused, signal);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("read", DEADLINE, signal);
+      const chunk = this.tryChunk();
+      const { sched } = this.device.runtime;
+      if (typeof chunk !== "number") return sched.complete(chunk, chunk.length);
+      if (chunk === 0) return sched.complete(null, 0);
+      if (chunk !== -EAGAIN) return this.refuse("read", -chunk, signal);
+    }
+    const promise = parked<Uint8Array | null>();
+    this.wait(new ReadChunkOp(this, resolver(), signal));
+    return promise;
+  }
+
   /** Waits until a read would not wait: data, EOF or an error is there. */
   waitReadable(signal: AbortSignal | undefined): Promise<void> {
     const refused = this.refusal(signal);
@@ -278,6 +295,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.rare.leftover.push(bytes);
     this.state |= UNREAD;
     this.wakeReader();
+  }
+
+  /** Bytes that were put back and not read again. */
+  get unreadLength(): number {
+    return this.rare?.leftover?.length ?? 0;
   }
 
   /** What was put back and not read again, in the order of reading. */
@@ -464,6 +486,25 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One write of several buffers: bytes taken, or a negative errno. */
   trySendVector(chunks: readonly Uint8Array[], first: number, offset: number): number {
     return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
+  }
+
+  // ---- bytes that do not come into this process (splice.ts)
+
+  /** One splice into a pipe: bytes, 0 at EOF, or a negative errno. Bytes put back are passed over. */
+  trySpliceInto(kernel: SpliceKernel, pipe: number, length: number): number {
+    if ((this.state & READ_SHUT) !== 0) return 0;
+    if (this.pd.rg !== READY) return -EAGAIN;
+    return this.received(kernel.splice(this.sysfd, pipe, length), 0);
+  }
+
+  /** One splice out of a pipe: bytes taken, or a negative errno. */
+  trySpliceFrom(kernel: SpliceKernel, pipe: number, length: number): number {
+    return this.sent(kernel.splice(pipe, this.sysfd, length), 0);
+  }
+
+  /** One part of a file: bytes taken, 0 at its end, or a negative errno. */
+  trySendFile(kernel: SpliceKernel, file: number, position: number, length: number): number {
+    return this.sent(kernel.sendfile(this.sysfd, file, position, length), 0);
   }
 
   private sent(n: number, length: number): number {

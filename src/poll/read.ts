@@ -62,6 +62,18 @@ export class ChunkOp extends Op<IteratorResult<Uint8Array, undefined>> {
   }
 }
 
+/** Reads one chunk, null at EOF: for a reader that takes a signal. */
+export class ReadChunkOp extends ReadSideOp<Uint8Array | null> {
+  attempt(): boolean {
+    const chunk = this.fd.tryChunk();
+    if (typeof chunk !== "number") this.succeed(chunk);
+    else if (chunk === 0) this.succeed(null);
+    else if (chunk === -EAGAIN) return false;
+    else this.fail(-chunk);
+    return true;
+  }
+}
+
 /** Waits until a read would not wait. */
 export class WaitReadableOp extends ReadSideOp<void> {
   override get kind(): OpName {

@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { AF_UNIX, SOCK_STREAM } from "./constants.ts";
 import { EAGAIN, EBADF, EINVAL } from "./errno.ts";
@@ -22,9 +23,11 @@ type Call = (...args: unknown[]) => unknown;
 type Kind =
   | "fd"
   | "own fd"
+  | "file fd"
   | "int"
   | "buffer"
   | "offset"
+  | "position"
   | "length"
   | "chunks"
   | "first"
@@ -70,9 +73,13 @@ const shapes: Record<string, readonly Kind[]> = {
   pollOpen: ["own fd", "shared events", "counters", "int", "callback"],
   pollRef: ["handle"],
   pollClose: ["handle"],
+  pipe2: ["pair"],
+  setPipeSize: ["fd", "length"],
+  splice: ["fd", "fd", "length"],
+  sendfile: ["fd", "file fd", "position", "length"],
 };
 
-const NUMBERS: readonly Kind[] = ["fd", "own fd", "int", "offset", "length", "first"];
+const NUMBERS: readonly Kind[] = ["fd", "own fd", "file fd", "int", "offset", "length", "first"];
 const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer"];
 const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events"];
 
@@ -120,6 +127,7 @@ const NOT_WHOLE = [
 let kernel: NativeKernel;
 let pair: Int32Array;
 let epfd: number;
+let fileFd: number;
 
 function valid(kind: Kind): unknown {
   switch (kind) {
@@ -127,6 +135,8 @@ function valid(kind: Kind): unknown {
       return pair[0];
     case "own fd":
       return epfd;
+    case "file fd":
+      return fileFd;
     case "buffer":
       return new Uint8Array(16);
     case "chunks":
@@ -183,10 +193,12 @@ before(() => {
   pair = new Int32Array(2);
   assert.equal(kernel.socketpair(AF_UNIX, SOCK_STREAM, pair), 0);
   epfd = kernel.epollCreate1();
+  fileFd = openSync(fileURLToPath(import.meta.url), "r");
 });
 
 after(() => {
   for (const fd of [...pair, epfd]) kernel.close(fd);
+  closeSync(fileFd);
 });
 
 test("every function of the addon is looked at here", () => {
@@ -235,6 +247,26 @@ for (const [name, kinds] of Object.entries(shapes)) {
           }
         });
       }
+    }
+
+    if (kinds.includes("position")) {
+      test("throws a RangeError for what is no place in a file", () => {
+        for (const value of [-1, 1.5, Number.NaN, Infinity, 2 ** 53, -(2 ** 40)]) {
+          const args = but(name, kinds.indexOf("position"), value);
+          assert.throws(() => call(name, args), { name: "RangeError" }, String(value));
+        }
+        const beyond = but(name, kinds.indexOf("position"), 2 ** 53 - 1);
+        assert.equal(typeof call(name, beyond), "number");
+      });
+    }
+
+    if (kinds.includes("length") && !kinds.includes("buffer")) {
+      test("throws a RangeError for a negative length", () => {
+        for (const length of [-1, -(2 ** 31)]) {
+          const args = but(name, kinds.indexOf("length"), length);
+          assert.throws(() => call(name, args), { name: "RangeError" }, String(length));
+        }
+      });
     }
 
     if (kinds.includes("length") && kinds.includes("buffer")) {

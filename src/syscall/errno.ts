@@ -16,6 +16,7 @@ export const ENOMEM = numbers.ENOMEM;
 export const EINVAL = numbers.EINVAL;
 export const ENOTSOCK = numbers.ENOTSOCK;
 export const EEXIST = numbers.EEXIST;
+export const ENOSYS = numbers.ENOSYS;
 export const ENFILE = numbers.ENFILE;
 export const EMFILE = numbers.EMFILE;
 export const EPIPE = numbers.EPIPE;

@@ -27,6 +27,17 @@ type Call = (...args: unknown[]) => unknown;
 const CALLS = Number(process.env.CORONET_FUZZ_CALLS ?? 200_000);
 const PROCESSES = 2;
 const MOST_FDS = 150;
+/** Which arguments are fds, where it is not the first alone. */
+const FD_PLACES: Record<string, readonly number[]> = {
+  epollCtl: [0, 2],
+  splice: [0, 1],
+  sendfile: [0, 1],
+  pipe2: [],
+  socket: [],
+  socketpair: [],
+  eventfd: [],
+  epollCreate1: [],
+};
 const FAMILIES = [AF_UNIX, AF_INET, AF_INET6, -1, 99];
 const TYPES = [1, 2, 5, -1, 77];
 const Float16 = (globalThis as { Float16Array?: new (n: number) => ArrayBufferView }).Float16Array;
@@ -213,6 +224,10 @@ class Fuzzer {
       writev: vector,
       readv: vector,
       listen: () => [fd, this.int()],
+      pipe2: () => [new Int32Array(2)],
+      setPipeSize: () => [fd, random.below(70_000)],
+      splice: () => [fd, this.fd(), random.below(5000)],
+      sendfile: () => [fd, this.fd(), this.pick([0, 5, 2 ** 40]), random.below(5000)],
       shutdown: () => [fd, random.below(4)],
       sendScratch: () => [fd, random.below(70_000)],
       setScratch: () => [new Uint8Array(new SharedArrayBuffer(this.size()))],
@@ -240,10 +255,8 @@ class Fuzzer {
   private harmless(name: string, args: unknown[]): unknown[] {
     const isFd = (value: unknown): boolean =>
       typeof value !== "number" || this.fds.includes(value) || value < 0 || value > 100_000;
-    const fdPlaces = name === "epollCtl" ? [0, 2] : [0];
-    if (!["socket", "socketpair", "eventfd", "epollCreate1"].includes(name)) {
-      for (const at of fdPlaces) if (at in args && !isFd(args[at])) args[at] = this.fd();
-    }
+    const fdPlaces = FD_PLACES[name] ?? [0];
+    for (const at of fdPlaces) if (at in args && !isFd(args[at])) args[at] = this.fd();
     if (name === "epollWait" && typeof args[2] === "number" && Number.isInteger(args[2])) {
       args[2] = this.random.chance(0.02) ? 1 : 0;
     }
@@ -260,6 +273,7 @@ class Fuzzer {
     if (typeof result !== "number" || result < 0) return;
     if (["socket", "accept4", "eventfd", "epollCreate1"].includes(name)) this.fds.push(result);
     if (name === "socketpair") this.fds.push(...(args[2] as Int32Array).subarray(0, 2));
+    if (name === "pipe2") this.fds.push(...(args[0] as Int32Array).subarray(0, 2));
     if (name === "close") this.fds.splice(this.fds.indexOf(args[0] as number), 1);
   }
 

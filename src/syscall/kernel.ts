@@ -58,6 +58,20 @@ export interface EpollKernel {
   close(fd: number): number;
 }
 
+/** Bytes from fd to fd without a detour through this process. */
+export interface SpliceKernel {
+  /** Fills in a pipe's end to read from and its end to write to. */
+  pipe2(out: Int32Array): number;
+  /** Sets a pipe's capacity: the bytes it has then. */
+  setPipeSize(fd: number, bytes: number): number;
+  /** Moves bytes between two fds of which one is a pipe. */
+  splice(from: number, to: number, length: number): number;
+  /** Sends from a place in a file on; the file's own position stays where it is. */
+  sendfile(to: number, file: number, position: number, length: number): number;
+  read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  close(fd: number): number;
+}
+
 export interface Kernel extends SocketKernel, EpollKernel {}
 
 /** The poll handle that joins an epoll fd to Node's loop; opaque outside the addon. */
@@ -116,7 +130,12 @@ export interface PassingKernel {
   releaseFd(fd: number): number;
 }
 
-export interface NativeKernel extends Kernel, LoopKernel, PassingKernel, ThreadsKernel {
+export interface NativeKernel
+  extends Kernel,
+    LoopKernel,
+    PassingKernel,
+    SpliceKernel,
+    ThreadsKernel {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;

@@ -1,0 +1,157 @@
+/**
+ * ahead.ts: bytes that were read ahead: a window into memory, filled at its end, emptied at its start.
+ *
+ *         start        end
+ *           v           v
+ *   [ gone  | readable  | room ]
+ *
+ * A chunk that comes as memory of its own becomes the window as it is. More bytes are copied behind
+ * what is left; memory grows to twice what it holds, so n bytes cost O(n) copies however they trickle
+ * in. An empty window gives its memory back. Bytes that leave are copied out, except where they are
+ * nearly all of the memory.
+ */
+
+const NONE = Buffer.alloc(0);
+
+/** Smallest memory for bytes that are gathered. */
+const LEAST = 256;
+
+export class Ahead {
+  /** Memory that stays when the window is empty: what a plain source is read into. */
+  private readonly kept: number;
+  private memory: Buffer = NONE;
+  private start = 0;
+  private end = 0;
+
+  constructor(kept: number) {
+    this.kept = kept;
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Adds bytes whose memory may be kept. */
+  append(chunk: Uint8Array): void {
+    if (this.length === 0 && this.kept === 0) {
+      this.memory = bufferOf(chunk);
+      this.start = 0;
+      this.end = chunk.length;
+      return;
+    }
+    this.reserve(chunk.length);
+    this.memory.set(chunk, this.end);
+    this.end += chunk.length;
+  }
+
+  /** Room for at least n bytes at the end, to be followed by `added`. */
+  room(n: number): Uint8Array {
+    this.reserve(n);
+    return this.memory.subarray(this.end);
+  }
+
+  added(n: number): void {
+    this.end += n;
+  }
+
+  /** Puts bytes back before the others; they are copied. */
+  prepend(bytes: Uint8Array): void {
+    if (bytes.length > this.start) {
+      const { length } = this;
+      const memory = Buffer.allocUnsafeSlow(Math.max(bytes.length + length, this.kept));
+      this.memory.copy(memory, bytes.length, this.start, this.end);
+      this.memory = memory;
+      this.start = bytes.length;
+      this.end = bytes.length + length;
+    }
+    this.start -= bytes.length;
+    this.memory.set(bytes, this.start);
+  }
+
+  /** A view of the first n bytes. */
+  view(n: number): Uint8Array {
+    return plain(this.memory, this.start, n);
+  }
+
+  /** Takes up to p.length bytes out, into p. */
+  moveTo(p: Uint8Array): number {
+    const n = Math.min(p.length, this.length);
+    this.memory.copy(p, 0, this.start, this.start + n);
+    this.drop(n);
+    return n;
+  }
+
+  /** Takes n bytes out. */
+  take(n: number): Uint8Array {
+    const { memory, start } = this;
+    let taken: Uint8Array;
+    if (n * 2 >= memory.length && n === this.length && n > 0) {
+      taken = plain(memory, start, n);
+      this.memory = NONE;
+      this.start = this.end = 0;
+    } else {
+      taken = new Uint8Array(n);
+      memory.copy(taken, 0, start, start + n);
+      this.drop(n);
+    }
+    return taken;
+  }
+
+  /** Takes n bytes out, as UTF-8 text, and `more` bytes behind them without a look. */
+  takeText(n: number, more: number): string {
+    const text = this.memory.toString("utf8", this.start, this.start + n);
+    this.drop(n + more);
+    return text;
+  }
+
+  drop(n: number): void {
+    this.start += n;
+    if (this.start !== this.end) return;
+    this.start = this.end = 0;
+    if (this.memory.length !== this.kept) this.memory = NONE;
+  }
+
+  /** The byte at an offset. */
+  at(offset: number): number {
+    return this.memory[this.start + offset] as number;
+  }
+
+  /** The offset of the first `needle` that begins at `from` or later, or -1. */
+  indexOf(needle: number | Uint8Array, from: number): number {
+    const { memory, start, end } = this;
+    if (start + from >= end) return -1;
+    const within = end === memory.length ? memory : memory.subarray(0, end);
+    const at = within.indexOf(needle, start + from);
+    return at === -1 ? -1 : at - start;
+  }
+
+  /** Memory and place of the first byte, for reading numbers. */
+  get place(): { readonly memory: Buffer; readonly start: number } {
+    return { memory: this.memory, start: this.start };
+  }
+
+  private reserve(n: number): void {
+    if (this.memory.length - this.end >= n) return;
+    const { length } = this;
+    // Moving is cheap only where it makes much room.
+    if (length * 2 <= this.memory.length && length + n <= this.memory.length) {
+      this.memory.copyWithin(0, this.start, this.end);
+    } else {
+      const size = Math.max(length + n, length === 0 ? this.kept : length * 2, this.kept, LEAST);
+      const memory = Buffer.allocUnsafeSlow(size);
+      this.memory.copy(memory, 0, this.start, this.end);
+      this.memory = memory;
+    }
+    this.start = 0;
+    this.end = length;
+  }
+}
+
+function plain(memory: Uint8Array, start: number, n: number): Uint8Array {
+  return new Uint8Array(memory.buffer, memory.byteOffset + start, n);
+}
+
+/** The same bytes as a Buffer, for its methods. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
