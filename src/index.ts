@@ -75,10 +75,16 @@ export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";
 export { type RuntimeStats, stats } from "./runtime/runtime.ts";
-export type { ConnHandler as ServerHandler, ServerModule, WorkerInfo } from "./server/module.ts";
+export type {
+  ConnHandler as ServerHandler,
+  MessageHandler,
+  ServerModule,
+  WorkerInfo,
+} from "./server/module.ts";
 export type {
   Heartbeat,
   ListenEntry,
+  ServerFraming,
   ServerListenOptions,
   ServerModel,
   ServerOptions,

@@ -2,7 +2,7 @@
  * control.ts: what a supervisor and its workers say to each other, over a process's channel or a
  * thread's port. Everything in it can be cloned.
  */
-import type { Heartbeat, ServerModel } from "./options.ts";
+import type { Heartbeat, ServerFraming, ServerModel } from "./options.ts";
 import type { ServiceStats } from "./stats.ts";
 
 /** A socket that listens, as its worker gets it. */
@@ -25,6 +25,7 @@ export interface Boot {
   /** This worker's share of the server's. */
   maxConnections: number;
   heartbeat: Heartbeat | undefined;
+  framing: ServerFraming | undefined;
   maxRequests: number;
   drainTimeout: number;
 }

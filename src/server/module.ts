@@ -2,6 +2,7 @@
  * module.ts: what a module that a server runs exports, and what it is told. The contract is the same in
  * every model; each worker imports the module anew, so its variables are the worker's own.
  */
+import type { MessageStream } from "../io/framing.ts";
 import type { Addr } from "../net/addr.ts";
 import type { SocketConn } from "../net/socket.ts";
 import type { ServerModel } from "./options.ts";
@@ -31,10 +32,20 @@ export interface WorkerInfo<D = unknown> {
 /** Serves one connection, as a goroutine. When it is over the connection is closed. */
 export type ConnHandler<D = unknown> = (conn: SocketConn, info: WorkerInfo<D>) => unknown;
 
+/**
+ * Serves one message of a connection, with `framing`. `peer` writes messages to where it came from;
+ * `peer.conn` is the connection. The next message of the same connection waits until it is over.
+ */
+export type MessageHandler<D = unknown> = (
+  message: Uint8Array,
+  peer: MessageStream<SocketConn>,
+  info: WorkerInfo<D>,
+) => unknown;
+
 /** A module for createServer. */
 export interface ServerModule<D = unknown> {
-  /** Serves a connection; with `framing`, a MessageHandler. */
-  default: ConnHandler<D>;
+  /** Serves a connection; with `framing` a message. */
+  default: ConnHandler<D> | MessageHandler<D>;
   /** Called once, before the worker gets connections. What it throws fails the start. */
   start?: (info: WorkerInfo<D>) => unknown;
   /** Called once, when the last handler is over. */

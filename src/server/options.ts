@@ -1,6 +1,13 @@
 /** options.ts: what createServer takes, checked once at the top. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import {
+  type Codec,
+  type DelimiterOptions,
+  delimited,
+  type LengthPrefixOptions,
+  lengthPrefixed,
+} from "../io/framing.ts";
 import type { StreamNetwork } from "../net/addr.ts";
 import { checkNetwork, type ListenOptions } from "../net/listen.ts";
 
@@ -30,6 +37,17 @@ export interface Heartbeat {
   idle: number;
 }
 
+/**
+ * How messages are marked: by a delimiter behind each, or else by a length in front; what delimited()
+ * and lengthPrefixed() take.
+ */
+export type ServerFraming = DelimiterOptions | LengthPrefixOptions;
+
+/** The codec of a framing; throws for one that makes no sense. */
+export function codecOf(framing: ServerFraming): Codec {
+  return "delimiter" in framing ? delimited(framing) : lengthPrefixed(framing);
+}
+
 export interface ServerOptions {
   /** "thread" by default. */
   model?: ServerModel;
@@ -47,6 +65,8 @@ export interface ServerOptions {
    */
   maxConnections?: number;
   heartbeat?: Heartbeat;
+  /** The module's default export takes messages (MessageHandler) instead of connections. */
+  framing?: ServerFraming;
   /** A worker is replaced after so many requests, each worker after up to a fifth more of them. */
   maxRequests?: number;
   /** How long a worker that is to end may take to finish its connections, in ms; 5000 by default. */
@@ -74,6 +94,7 @@ export interface Settings {
   data: unknown;
   maxConnections: number;
   heartbeat: Heartbeat | undefined;
+  framing: ServerFraming | undefined;
   maxRequests: number;
   drainTimeout: number;
   user: string | number | undefined;
@@ -135,6 +156,7 @@ export function settingsOf(options: ServerOptions): Settings {
   const maxRequests = options.maxRequests ?? Infinity;
   if (maxRequests !== Infinity) whole(maxRequests, "maxRequests", 1);
   if (heartbeat !== undefined) milliseconds(heartbeat.idle, "heartbeat.idle", 1);
+  if (options.framing !== undefined) codecOf(options.framing);
   if (options.group !== undefined && options.user === undefined) {
     throw new TypeError("createServer: group goes with user");
   }
@@ -146,6 +168,7 @@ export function settingsOf(options: ServerOptions): Settings {
     data: options.data,
     maxConnections,
     heartbeat,
+    framing: options.framing,
     maxRequests,
     drainTimeout: milliseconds(options.drainTimeout ?? DRAIN_MS, "drainTimeout", 0),
     user: options.user,

@@ -10,6 +10,7 @@
  *    connection in hand per further listener: it is not served before there is room.
  *  - Once draining, nothing is accepted, and what is accepted already is served.
  */
+import { type Codec, FramingError } from "../io/framing.ts";
 import type { Listener } from "../net/listener.ts";
 import type { SocketConn } from "../net/socket.ts";
 import type { Meter } from "../poll/fd.ts";
@@ -17,8 +18,9 @@ import { type AnyFunction, Goroutine, go, goroutineStats, launch } from "../runt
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import type { Boot } from "./control.ts";
-import type { ServerModule, WorkerInfo } from "./module.ts";
-import { addTotals, noTotals, type ServiceStats, type Totals } from "./stats.ts";
+import type { MessageHandler, ServerModule, WorkerInfo } from "./module.ts";
+import { codecOf } from "./options.ts";
+import { noTotals, type ServiceStats, type Totals } from "./stats.ts";
 
 /** How much later than asked a silent peer may be closed, as a part of the time asked. */
 const SWEEPS_PER_IDLE = 4;
@@ -43,8 +45,8 @@ class Served extends Goroutine<unknown> implements Meter {
     this.conn = conn;
   }
 
-  override ended(): void {
-    this.service.onEnded(this);
+  override ended(_failed: boolean, error: unknown): void {
+    this.service.onEnded(this, error);
   }
 }
 
@@ -59,6 +61,8 @@ export class Service {
   /** Who waits until a connection ends: accepting at the limit, and the drain. */
   private waiting: Resolve<void>[] = [];
   private module: ServerModule = { default: () => {} };
+  /** What a connection's goroutine runs. */
+  private handler: AnyFunction = () => {};
   private sweeper: NodeJS.Timeout | undefined;
   private requestsLeft: number;
   /** Requests that the module has counted itself. */
@@ -91,6 +95,12 @@ export class Service {
     this.module = (await import(this.boot.module)) as ServerModule;
     if (typeof this.module.default !== "function") {
       throw new TypeError(`${this.boot.module}: its default export must serve a connection`);
+    }
+    this.handler = this.module.default as AnyFunction;
+    const { framing } = this.boot;
+    if (framing !== undefined) {
+      this.counted = true;
+      this.handler = messagesOf(codecOf(framing), this, this.module.default as MessageHandler);
     }
     await this.module.start?.(this.info);
     for (const listener of this.listeners) go(() => this.acceptFrom(listener)).unref();
@@ -177,24 +187,26 @@ export class Service {
       void conn.close();
       return;
     }
-    const g = new Served(module.default as AnyFunction, this, conn);
+    const g = new Served(this.handler, this, conn);
     conn.fd.setMeter(g);
     this.live.add(g);
     launch(g, [conn, info]);
   }
 
   /** @internal A handler is over. */
-  onEnded(g: Served): void {
+  onEnded(g: Served, error: unknown): void {
     void g.conn.close();
     this.live.delete(g);
     this.totals.closed++;
+    if (error instanceof FramingError) this.totals.malformed++;
     this.totals.bytesIn += g.bytesIn;
     this.totals.bytesOut += g.bytesOut;
     if (!this.counted) this.request();
     if (this.waiting.length > 0) this.wakeAll();
   }
 
-  private request(): void {
+  /** @internal */
+  request(): void {
     this.totals.requests++;
     if (--this.requestsLeft === 0) this.onRecycle();
   }
@@ -216,8 +228,13 @@ export class Service {
   }
 }
 
-/** Adds a worker's last numbers to those of the ones that ended before it. */
-export function retire(past: Totals, last: ServiceStats): void {
-  addTotals(past, last);
-  past.closed += last.live;
+/** A handler of connections that hands their messages to a handler of messages, one by one. */
+function messagesOf(codec: Codec, service: Service, handler: MessageHandler): AnyFunction {
+  return async function messages(conn: SocketConn, info: WorkerInfo): Promise<void> {
+    const peer = codec(conn);
+    for await (const message of peer) {
+      service.request();
+      await handler(message, peer, info);
+    }
+  };
 }

@@ -160,6 +160,7 @@ export class Supervisor {
       maxConnections:
         maxConnections === Infinity ? Infinity : Math.floor(maxConnections / workers) + extra,
       heartbeat: settings.heartbeat,
+      framing: settings.framing,
       maxRequests: settings.maxRequests,
       drainTimeout: settings.drainTimeout,
     };
