@@ -308,6 +308,8 @@ test("options that make no sense are refused", async () => {
     [{ heartbeat: { idle: 0 } }, /heartbeat/],
     [{ drainTimeout: -1 }, /drainTimeout/],
     [{ module: "" }, /module/],
+    [{ data: () => {} }, /data can't be cloned/],
+    [{ model: "process", data: new SharedArrayBuffer(1) }, /data can't be cloned/],
     [{ group: "nogroup" }, /group goes with user/],
     [{ user: "no-such-user" }, /there is no user "no-such-user"/],
   ];

@@ -43,6 +43,8 @@ export type Report =
   | { type: "ready" }
   /** It could not begin. */
   | { type: "failed"; error: string }
+  /** Told to drain, it accepts no more. */
+  | { type: "left" }
   /** It has served as many requests as it should. */
   | { type: "recycle" }
   | { type: "stats"; stats: ServiceStats };

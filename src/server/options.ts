@@ -1,6 +1,7 @@
 /** options.ts: what createServer takes, checked once at the top. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { serialize } from "node:v8";
 import {
   type Codec,
   type DelimiterOptions,
@@ -138,6 +139,16 @@ function checkListen(listen: readonly ListenEntry[]): void {
   for (const [network] of listen) checkNetwork(network, "createServer");
 }
 
+function checkData(data: unknown, model: ServerModel): void {
+  try {
+    // A process gets it as bytes; a thread may share memory.
+    if (model === "process") serialize(data);
+    else structuredClone(data);
+  } catch (cause) {
+    throw new TypeError("createServer: data can't be cloned for the workers", { cause });
+  }
+}
+
 function logToStderr(line: string): void {
   process.stderr.write(`coronet server: ${line}\n`);
 }
@@ -156,6 +167,7 @@ export function settingsOf(options: ServerOptions): Settings {
   const maxRequests = options.maxRequests ?? Infinity;
   if (maxRequests !== Infinity) whole(maxRequests, "maxRequests", 1);
   if (heartbeat !== undefined) milliseconds(heartbeat.idle, "heartbeat.idle", 1);
+  checkData(options.data, model);
   if (options.framing !== undefined) codecOf(options.framing);
   if (options.group !== undefined && options.user === undefined) {
     throw new TypeError("createServer: group goes with user");

@@ -69,8 +69,8 @@ export class Server implements AsyncDisposable {
 
   /**
    * Starts new workers, which import the module anew; when all of them serve, the old ones accept
-   * nothing more, finish what they have, at most drainTimeout, and end. Resolves when the new ones
-   * serve. Fails when one of them does not begin; the old ones then go on.
+   * nothing more, finish what they have, at most drainTimeout, and end. Resolves when every new
+   * connection goes to the new ones. Fails when one of them does not begin; the old ones then go on.
    */
   async reload(): Promise<void> {
     this.manager.reloading();

@@ -28,6 +28,8 @@ const SWEEPS_PER_IDLE = 4;
 const GRACE_MS = 1000;
 /** A worker is recycled after up to this much more than maxRequests: not all of them at once. */
 const JITTER = 0.2;
+/** Connections that a worker takes at most while it leaves a socket. */
+const LAST_ACCEPTS = 1000;
 
 /** The goroutine of one connection, and the account of it. */
 class Served extends Goroutine<unknown> implements Meter {
@@ -122,23 +124,40 @@ export class Service {
   }
 
   /**
-   * Stops accepting, tells the handlers, and waits for them: those that have not ended after `timeout`
+   * Stops accepting (`onLeft`), tells the handlers, and waits for them: those that have not ended after `timeout`
    * ms lose their connections. Then stop(). Twice is harmless.
    */
-  drain(timeout: number): Promise<void> {
-    this.draining ??= this.end(timeout);
+  drain(timeout: number, onLeft: () => void): Promise<void> {
+    this.draining ??= this.end(timeout, onLeft);
     return this.draining;
   }
 
-  private async end(timeout: number): Promise<void> {
+  private async end(timeout: number, onLeft: () => void): Promise<void> {
     clearInterval(this.sweeper);
+    for (const listener of this.listeners) this.leave(listener);
     await Promise.all(this.listeners.map((listener) => listener.close()));
+    onLeft();
     this.stopping.abort();
     await this.empty(timeout);
     this.totals.cut += this.live.size;
     for (const { conn } of this.live) void conn.close();
     await this.empty(GRACE_MS);
     await this.module.stop?.(this.info);
+  }
+
+  /**
+   * Stops accepting. A connection that came just now may have woken this worker alone among those that
+   * wait for the socket (EPOLLEXCLUSIVE, epoll_ctl(2)): so first the poller forgets the socket, which
+   * the deadline brings about, and then what waits in it is taken.
+   */
+  private leave(listener: Listener): void {
+    if (listener.fd.closing) return;
+    listener.setDeadline(new Date(0));
+    for (let n = 0; n < LAST_ACCEPTS && this.live.size < this.boot.maxConnections; n++) {
+      const conn = listener.acceptNow();
+      if (conn === undefined) return;
+      this.serve(conn);
+    }
   }
 
   /** Waits until no connection is live, at most so long. */
@@ -168,13 +187,23 @@ export class Service {
     const { maxConnections } = this.boot;
     for (;;) {
       while (this.live.size >= maxConnections && !this.info.signal.aborted) await this.oneEnded();
-      const { done, value: conn } = await listener[Symbol.asyncIterator]().next();
-      if (done === true) return;
+      const conn = await this.nextOf(listener);
+      if (conn === undefined) return;
       // Another listener's may have taken the last place meanwhile.
       while (this.live.size >= maxConnections && !this.info.signal.aborted) await this.oneEnded();
       this.serve(conn);
       // One per turn: the other workers that wait for the same socket take theirs.
       if (this.info.workers > 1) await runtime().sched.later(undefined);
+    }
+  }
+
+  /** The next connection; undefined once draining. */
+  private async nextOf(listener: Listener): Promise<SocketConn | undefined> {
+    try {
+      return await listener.accept();
+    } catch (error) {
+      if (this.draining !== undefined) return undefined;
+      throw error;
     }
   }
 

@@ -146,6 +146,8 @@ export class Sockets {
 
   forSuccessor(): HandedOver[] {
     return this.all.map(({ asked, worker, listener, path }) => {
+      // Its copy keeps the socket open when this process closes its own: the poller has to be told.
+      listener.fd.share();
       const owned = listener.ownedPath !== undefined || path !== undefined;
       return { ...describe(listener), asked, worker, path: owned };
     });

@@ -131,17 +131,19 @@ export class Supervisor {
       throw error;
     }
     this.generation++;
-    for (const slot of this.slots) this.install(slot, born[slot.index] as Worker);
+    const old = this.slots.map((slot) => this.install(slot, born[slot.index] as Worker));
+    await Promise.all(old.map((worker) => worker?.left));
   }
 
-  /** Gives a slot to a worker that serves; the one before it drains. */
-  private install(slot: Slot, next: Worker): void {
+  /** Gives a slot to a worker that serves; the one before it drains, and is returned. */
+  private install(slot: Slot, next: Worker): Worker | undefined {
     clearTimeout(slot.timer);
     const old = slot.worker;
     slot.worker = next;
     if (old !== undefined) void old.drain(this.settings.drainTimeout);
     // It may have ended between its first word and now.
     if (next.state === "ended") this.onDied(slot, next);
+    return old;
   }
 
   private spawn(slot: Slot): Worker {

@@ -36,12 +36,15 @@ export abstract class Worker {
   last: ServiceStats = { ...noTotals(), live: 0, goroutines: 0, goroutinesPeak: 0 };
   /** Resolves when it serves; fails when it does not come so far. */
   readonly ready: Promise<void>;
+  /** Resolves when it accepts no more. */
+  readonly left: Promise<void>;
   /** Resolves when it is gone, to how it went: "exited with status 1". */
   readonly ended: Promise<string>;
   /** Told when it has served as many requests as it should. */
   onRecycle: () => void = () => {};
   private readonly begun: Resolve<void>;
   private readonly gone: Resolve<string>;
+  private readonly leaves: Resolve<void>;
   private failure: string | undefined;
   private askers: Resolve<void>[] = [];
 
@@ -49,6 +52,8 @@ export abstract class Worker {
     this.boot = boot;
     this.ready = parked<void>();
     this.begun = resolver<void>();
+    this.left = parked<void>();
+    this.leaves = resolver<void>();
     this.ended = parked<string>();
     this.gone = resolver<string>();
     // Whoever waits for `ready` sees its failure; nobody has to.
@@ -107,7 +112,8 @@ export abstract class Worker {
     if (report.type === "stats") {
       this.last = report.stats;
       this.answer();
-    } else if (report.type === "recycle") this.onRecycle();
+    } else if (report.type === "left") this.leaves();
+    else if (report.type === "recycle") this.onRecycle();
     else if (report.type === "failed") this.failure = report.error;
     else {
       this.servingSince = performance.now();
@@ -123,6 +129,7 @@ export abstract class Worker {
     if (this.servingSince === undefined) {
       this.begun(Promise.reject(new WorkerError(`worker ${this.boot.id} ${what}`)));
     }
+    this.leaves();
     this.gone(what);
     this.answer();
   }
@@ -240,7 +247,7 @@ class LocalWorker extends Worker {
   private async end(timeout: number): Promise<void> {
     let how = "ended";
     try {
-      await this.service.drain(timeout);
+      await this.service.drain(timeout, () => this.onReport({ type: "left" }));
     } catch (error) {
       how = `failed in stop(): ${(error as Error).stack ?? error}`;
     }
@@ -249,7 +256,7 @@ class LocalWorker extends Worker {
   }
 
   kill(): void {
-    void this.service.drain(0);
+    void this.end(0);
   }
 }
 

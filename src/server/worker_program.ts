@@ -55,7 +55,7 @@ export class WorkerProgram {
   private async end(timeout: number): Promise<void> {
     let status = 0;
     try {
-      await this.service.drain(timeout);
+      await this.service.drain(timeout, () => this.lifeline.report({ type: "left" }));
     } catch (error) {
       console.error(error);
       status = 1;
