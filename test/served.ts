@@ -1,5 +1,14 @@
 /** served.ts: clients of the servers that run test/programs/served.ts. */
-import { type Addr, type Conn, dial, NetError, type StreamNetwork } from "../src/index.ts";
+import {
+  type Addr,
+  type Conn,
+  createServer,
+  dial,
+  type Server,
+  type ServerOptions,
+  type StreamNetwork,
+} from "../src/index.ts";
+import { programPath } from "./child.ts";
 
 /** What the worker that answers is. */
 export interface Answered {
@@ -89,7 +98,22 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-/** The code of a NetError. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof NetError ? error.code : undefined;
+/** A server in this process, and what it said. It is stopped at the end of the scope. */
+export interface Started extends AsyncDisposable {
+  server: Server;
+  addr: Addr;
+  lines: string[];
+}
+
+export async function start(options: Partial<ServerOptions>): Promise<Started> {
+  const lines: string[] = [];
+  const server = await createServer({
+    module: programPath("served"),
+    listen: [["tcp", "127.0.0.1:0"]],
+    signals: false,
+    log: (text) => lines.push(text),
+    ...options,
+  });
+  const addr = server.addrs[0] as Addr;
+  return { server, addr, lines, [Symbol.asyncDispose]: () => server.stop() };
 }

@@ -1,82 +1,15 @@
-/** server_programs.test.ts: servers as programs: signals, killed workers, hot restart, pid file, systemd. */
+/** server_programs.test.ts: servers as programs: signals, killed workers, pid file, systemd. */
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as nodeConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type Addr, listen, type ServerModel, type ServerStats, TCPAddr } from "../src/index.ts";
-import { Child, lacks, run } from "./child.ts";
+import { listen, type ServerModel, type TCPAddr } from "../src/index.ts";
+import { lacks, programPath, run } from "./child.ts";
 import { answered, ask, connect, Load, until, whoServes } from "./served.ts";
-
-/** A program with a server that is ready. */
-class Program implements AsyncDisposable {
-  readonly child: Child;
-  pid = 0;
-  addr: Addr = new TCPAddr("127.0.0.1", 0);
-
-  private constructor(options: object, env: NodeJS.ProcessEnv = {}) {
-    this.child = new Child("serve", [JSON.stringify(options)], { env });
-  }
-
-  static async start(options: object = {}, env?: NodeJS.ProcessEnv): Promise<Program> {
-    const program = new Program({ listen: [["tcp", "127.0.0.1:0"]], ...options }, env);
-    await program.ready();
-    return program;
-  }
-
-  /** Waits until the server is ready. */
-  async ready(): Promise<void> {
-    this.onReady(await this.line());
-  }
-
-  /** Waits until a restart is over: the new program is ready, the old one has closed its server. */
-  async restarted(): Promise<void> {
-    const { pid } = this;
-    const lines = [await this.line(), await this.line()].sort();
-    assert.equal(lines[0], `closed ${pid}`);
-    this.onReady(String(lines[1]));
-  }
-
-  private onReady(text: string): void {
-    const [word, pid, addr = ""] = text.split(" ");
-    assert.equal(word, "ready");
-    this.pid = Number(pid);
-    const at = addr.lastIndexOf(":");
-    this.addr = new TCPAddr(addr.slice(0, at), Number(addr.slice(at + 1)));
-  }
-
-  line(): Promise<string> {
-    return this.child.line();
-  }
-
-  async command(text: string): Promise<string> {
-    this.child.say(text);
-    return await this.line();
-  }
-
-  async stats(): Promise<ServerStats> {
-    return JSON.parse(await this.command("stats")) as ServerStats;
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    process.kill(this.pid, signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (isAlive(this.pid)) process.kill(this.pid, "SIGKILL");
-    await this.child[Symbol.asyncDispose]();
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { isAlive, Program } from "./server_program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "coronet-server-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -158,65 +91,6 @@ test("workers end by themselves when their supervisor is killed", async () => {
   await until("they are gone", () => pids.every((pid) => !isAlive(pid)));
 });
 
-describe("a hot restart", () => {
-  for (const model of ["process", "thread", "base"] satisfies ServerModel[]) {
-    test(`three times under load fails no request (${model})`, async () => {
-      await using program = await Program.start({ model, workers: model === "base" ? 1 : 2 });
-      const pids = new Set([program.pid]);
-      const load = new Load(program.addr, 4);
-      for (let i = 0; i < 3; i++) {
-        await load.more(20);
-        const { pid } = program;
-        program.signal("SIGUSR2");
-        await program.restarted();
-        await until(
-          "the old one is gone",
-          () => !isAlive(pid) || pid === program.child.process.pid,
-        );
-        pids.add(program.pid);
-      }
-      await load.more(20);
-      await load.stop();
-      assert.deepEqual(load.failures, []);
-      assert.equal(pids.size, 4);
-    });
-  }
-
-  test("that fails leaves the old program as it was", async () => {
-    const failWhile = join(folder, "fail");
-    const pidFile = join(folder, "restart.pid");
-    await using program = await Program.start({ failWhile, pidFile });
-    writeFileSync(failWhile, "");
-    const { pid } = program;
-    assert.match(await program.command("restart"), /restart failed: .*ended \(status 1\)/);
-    assert.ok((await whoServes(program.addr)).id >= 0);
-    assert.equal(Number(readFileSync(pidFile, "utf8")), pid);
-    rmSync(failWhile);
-    program.signal("SIGUSR2");
-    await program.restarted();
-    assert.equal(Number(readFileSync(pidFile, "utf8")), program.pid);
-    program.signal("SIGTERM");
-    assert.match(await program.line(), /^closed/);
-    assert.ok(!existsSync(pidFile));
-  });
-
-  test("keeps the path of a unix socket, and its end removes it", async () => {
-    const path = join(folder, "restarted.sock");
-    await using program = await Program.start({
-      listen: [
-        ["tcp", "127.0.0.1:0"],
-        ["unix", path],
-      ],
-    });
-    program.signal("SIGUSR2");
-    await program.restarted();
-    assert.ok(existsSync(path));
-    program.signal("SIGTERM");
-    assert.match(await program.line(), /^closed/);
-    await until("it is gone", () => !existsSync(path));
-  });
-});
-
 describe("a pid file", () => {
   const pidFile = join(folder, "server.pid");
 
@@ -255,8 +129,6 @@ describe("socket activation", { skip: lacks("bash", "-c", "true") }, () => {
   test("serves on the sockets that it was given", async () => {
     await using listener = await listen("tcp", "127.0.0.1:0");
     const { port } = listener.addr as TCPAddr;
-    const { spawn } = await import("node:child_process");
-    const { programPath } = await import("./child.ts");
     const options = {
       model: "process",
       listen: [
@@ -287,7 +159,6 @@ describe("socket activation", { skip: lacks("bash", "-c", "true") }, () => {
 test("tells its service manager when it is ready, reloads, lives and stops", {
   skip: lacks("socat", "-V"),
 }, async () => {
-  const { spawn } = await import("node:child_process");
   const path = join(folder, "notify.sock");
   const socat = spawn("socat", ["-u", `UNIX-RECV:${path}`, "-"], { stdio: ["ignore", "pipe", 2] });
   let told = "";
@@ -336,8 +207,6 @@ test("says what is needed to become another user", {
   skip: process.getuid?.() === 0 ? false : "needs root",
 }, async () => {
   const options = JSON.stringify({ listen: [["tcp", "127.0.0.1:0"]], user: "root" });
-  const { spawnSync } = await import("node:child_process");
-  const { programPath } = await import("./child.ts");
   const { stderr, status } = spawnSync(process.execPath, [programPath("serve"), options], {
     uid: 65_534,
     encoding: "utf8",
