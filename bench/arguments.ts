@@ -20,7 +20,7 @@ export interface Arguments {
 export const HELP = `npm run bench -- [options] [suite ...]
 
 Measures echo servers of Coronet and its peers side by side. Without names it runs
-every suite: echo, churn, idle, fairness, sync, chan, parked.
+every suite: echo, churn, idle, fairness, sync, chan, parked, threads, moves.
 
   --quick          a small form that takes about a minute and a half
   --peers A,B      only these peers, by id or family (coronet, coronet-26, node-net,

@@ -63,7 +63,8 @@ static napi_value js_take_fd(napi_env env, napi_callback_info info) {
       .msg_iov = &iov,
       .msg_iovlen = 1,
       .msg_control = control.bytes,
-      .msg_controllen = sizeof control.bytes,
+      /* Not sizeof: the padding would take a second fd, which nobody would close. */
+      .msg_controllen = CMSG_LEN(sizeof(int)),
   };
   ssize_t n;
   ((int32_t*)out)[0] = -1;
@@ -77,6 +78,12 @@ static napi_value js_take_fd(napi_env env, napi_callback_info info) {
     return make_int(env, -ENOMEM);
   }
   RETRY_EINTR(n, recv(fd, data, length, MSG_DONTWAIT));
+  if (n == -1 && taken != -1) {
+    int error = errno; /* someone else has taken the message all the same */
+    fd_table_clear(&self->fds, taken);
+    close(taken);
+    return make_int(env, -error);
+  }
   if (taken != -1) account_fds(self, 1);
   ((int32_t*)out)[0] = taken;
   return result_of(env, n);

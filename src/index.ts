@@ -62,12 +62,15 @@ export { type Addr, type StreamNetwork, TCPAddr, UnixAddr } from "./net/addr.ts"
 export { adoptConn, adoptListener } from "./net/adopt.ts";
 export type { Conn, Timeouts } from "./net/conn.ts";
 export { type DialOptions, dial } from "./net/dial.ts";
+export { DNSResolver, type DNSResolverOptions } from "./net/dns_resolver.ts";
 export { NetError, type NetOp } from "./net/errors.ts";
 export { type ListenOptions, listen } from "./net/listen.ts";
 export { Listener } from "./net/listener.ts";
+export type { LookupOptions, MX, NameResolver, Resolver, SRV } from "./net/names.ts";
 export { receiveConn, receiveListener, sendConn, sendListener } from "./net/passing.ts";
 export { type PipeConn, pipe } from "./net/pipe.ts";
-export type { Resolver } from "./net/resolve.ts";
+export type { Control, RawSocket } from "./net/raw_socket.ts";
+export { systemResolver } from "./net/resolve.ts";
 export { SocketConn } from "./net/socket.ts";
 export { type KeepAlive, TCPConn, type TCPOptions } from "./net/tcp.ts";
 export { UnixConn } from "./net/unix.ts";
@@ -111,6 +114,8 @@ export type {
   ThreadModule,
   Transferred,
 } from "./threads/module.ts";
+export type { Placement } from "./threads/placement.ts";
+export { type ReactorThread, thisThread, threads } from "./threads/this_thread.ts";
 export { Thread, ThreadError } from "./threads/thread.ts";
 export {
   type AcceptMode,
@@ -121,6 +126,7 @@ export {
   type ThreadsOptions,
   type ThreadsStats,
 } from "./threads/threads.ts";
+export { transfer } from "./threads/transfer.ts";
 export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";

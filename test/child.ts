@@ -18,6 +18,8 @@ export interface StartOptions {
   /** Node's own options. */
   execArgv?: readonly string[];
   env?: NodeJS.ProcessEnv;
+  /** Descriptors that it inherits, as 3 and so on. */
+  fds?: readonly number[];
   /** It is killed after so long, in ms. */
   timeout?: number;
 }
@@ -43,14 +45,14 @@ export class Child implements AsyncDisposable {
   private readonly lines: AsyncIterator<string>;
 
   constructor(name: string, args: readonly string[] = [], options: StartOptions = {}) {
-    const { prefix = [], execArgv = [], env, timeout = 60_000 } = options;
+    const { prefix = [], execArgv = [], env, fds = [], timeout = 60_000 } = options;
     const command = [...prefix, process.execPath, ...execArgv, programPath(name), ...args];
     this.process = spawn(command[0] as string, command.slice(1), {
       env: environment(env),
-      stdio: ["pipe", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe", ...fds],
       timeout,
       killSignal: "SIGKILL",
-    });
+    }) as ChildProcessByStdio<Writable, Readable, Readable>;
     this.process.stdin.on("error", () => {});
     const stdout = collect(this.process.stdout);
     const stderr = collect(this.process.stderr);

@@ -396,6 +396,42 @@ describe("a name with several addresses", { skip: lacksIPv6() ?? false }, () => 
   );
 
   test(
+    "gives the first family 300 ms, and no socket to the other if that is enough",
+    checked(async () => {
+      const [busy, listener, n] = await onOnePort(
+        async () => {
+          const six = await Busy.on("tcp6", "[::1]:0");
+          return [six, port(six.listener)];
+        },
+        (same) => listen("tcp4", `127.0.0.1:${same}`),
+      );
+      await using _one = busy;
+      await using _two = listener;
+      const resolver = names("::1", "127.0.0.1");
+      const begun: [network: string, at: number][] = [];
+      const control: DialOptions["control"] = ({ network }) => {
+        begun.push([network, performance.now()]);
+      };
+      const conn = await dial("tcp", `name:${n}`, { resolver, control });
+      const [first, second] = begun as [[string, number], [string, number]];
+      assert.deepEqual([first[0], second[0], begun.length], ["tcp6", "tcp4", 2]);
+      // Node's clock of timers ticks in whole ms.
+      assert.ok(second[1] - first[1] >= 299, `${second[1] - first[1]} ms`);
+      await conn.close();
+      await (await listener.accept()).close();
+
+      begun.length = 0;
+      const turned = { resolver: names("127.0.0.1", "::1"), control };
+      await (await dial("tcp", `name:${n}`, turned)).close();
+      assert.deepEqual(
+        begun.map(([network]) => network),
+        ["tcp4"],
+      );
+      await (await listener.accept()).close();
+    }),
+  );
+
+  test(
     "falls back to the other family at once when the first is refused",
     checked(async () => {
       await using listener = await listen("tcp4", ANY);

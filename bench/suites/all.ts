@@ -6,5 +6,16 @@ import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
 import { sync } from "./sync.ts";
+import { moves, threads } from "./threads.ts";
 
-export const suites: readonly Suite[] = [echo, churn, idle, fairness, sync, chan, parked];
+export const suites: readonly Suite[] = [
+  echo,
+  churn,
+  idle,
+  fairness,
+  sync,
+  chan,
+  parked,
+  threads,
+  moves,
+];

@@ -107,7 +107,12 @@ class Adoption {
     const n = kernel.adoptFd(this.sysfd);
     if (n < 0) throw this.fail(-n);
     if (network !== "tcp") return;
-    applyTCPOptions(this.runtime.kernel, this.sysfd, {}, (number) => this.fail(number));
+    try {
+      applyTCPOptions(this.runtime.kernel, this.sysfd, {}, (number) => this.fail(number));
+    } catch (error) {
+      kernel.releaseFd(this.sysfd);
+      throw error;
+    }
   }
 }
 
@@ -116,18 +121,21 @@ class Adoption {
  * unix socket. The descriptor is the connection's from now on, and is closed with it. A TCP socket
  * gets what a dialled one has: TCP_NODELAY and keep-alive.
  *
- * Throws a NetError: EBADF, ENOTSOCK, ENOTCONN, EINVAL for one that listens, EEXIST for one that is
- * a connection of this thread already.
+ * Throws a NetError: EBADF, ENOTSOCK, ENOTCONN, EINVAL for one that listens, ENOTSUP for
+ * another kind of socket, EEXIST for one that is a connection of this thread already.
  *
  * @example
- * import { spawn } from "node:child_process";
  * import { adoptConn } from "coronet";
- * // A child has its parent's socket as descriptor 3; here it is absent, which the error tells.
- * try {
- *   await using parent = adoptConn(1_000_000);
- *   await parent.write("hello");
- * } catch (error) {
- *   console.log((error as { code: string }).code, typeof spawn); // EBADF function
+ * if (process.env.HAS_CONN === undefined) {
+ *   // Started by hand: no connection was inherited, which the error tells.
+ *   try {
+ *     adoptConn(999_999);
+ *   } catch (error) {
+ *     console.log((error as { code: string }).code); // EBADF
+ *   }
+ * } else {
+ *   await using conn = adoptConn(3);
+ *   await conn.write("hello");
  * }
  */
 export function adoptConn(fd: number): SocketConn {
@@ -145,7 +153,8 @@ export function adoptConn(fd: number): SocketConn {
  * that listens: of systemd's socket activation (descriptor 3 and so on, sd_listen_fds(3)), or of a
  * parent process. A unix socket's path is left to whoever made it.
  *
- * Throws a NetError: EBADF, ENOTSOCK, EINVAL for one that does not listen, EEXIST for one that is a
+ * Throws a NetError: EBADF, ENOTSOCK, EINVAL for one that does not listen, ENOTSUP for
+ * another kind of socket, EEXIST for one that is a
  * listener of this thread already.
  *
  * @example

@@ -8,7 +8,7 @@ import { isUint8Array } from "node:util/types";
 import { type ChunkReader, type OpOptions, readChunk } from "../io/io.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
-import { BUSY, CLOSED } from "../syscall/errno.ts";
+import { BUSY, CLOSED, TRANSFERRED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
@@ -119,6 +119,7 @@ interface Extra {
   readable?: ReadableStream<Uint8Array>;
   writable?: WritableStream<Uint8Array>;
   lingerMs?: number;
+  transferred?: boolean;
 }
 
 export abstract class BaseConn implements Conn, ChunkReader, Owner {
@@ -278,7 +279,8 @@ export abstract class BaseConn implements Conn, ChunkReader, Owner {
     const { network } = this;
     const source = String(this.localAddr);
     const address = String(this.remoteAddr);
-    return errorOf(number, { op, network, source, address, ...details });
+    const gone = number === CLOSED && this.extra?.transferred === true;
+    return errorOf(gone ? TRANSFERRED : number, { op, network, source, address, ...details });
   }
 }
 

@@ -34,7 +34,10 @@ import {
 import { type OpOptions, timeoutOf } from "./conn.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
-import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
+import { LocalAddress } from "./local.ts";
+import type { Resolver } from "./names.ts";
+import { type Control, callControl, networkOf } from "./raw_socket.ts";
+import { isNumeric, lookupHost, resolveError } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { UnixConn } from "./unix.ts";
@@ -49,6 +52,13 @@ export interface DialOptions extends OpOptions, TCPOptions {
   writeBuffer?: number;
   /** Looks up a host name; the system's by default. */
   resolver?: Resolver;
+  /**
+   * Where to connect from: "ip", "ip:port", "[v6]:port", ":port"; for unix a path, which is made
+   * and not removed. Addresses of another family are not tried.
+   */
+  localAddress?: string;
+  /** Changes each socket before it is bound and connected; what it throws fails that attempt. */
+  control?: Control;
 }
 
 const FALLBACK_DELAY_MS = 300;
@@ -70,6 +80,7 @@ class Dial {
   /** When the dial as a whole must be over, by the runtime's clock. */
   readonly until: number;
   readonly fallbackDelay: number;
+  readonly local: LocalAddress | undefined;
 
   constructor(network: StreamNetwork, address: string, options: DialOptions, rt: Runtime) {
     this.network = network;
@@ -81,11 +92,14 @@ class Dial {
     if (typeof this.fallbackDelay !== "number" || !(this.fallbackDelay >= 0)) {
       throw new RangeError(`fallbackDelay: expected ms, 0 or more; got ${this.fallbackDelay}`);
     }
+    const { localAddress } = options;
+    this.local = localAddress === undefined ? undefined : new LocalAddress(network, localAddress);
   }
 
-  fail(number: number, addr?: Addr, cause?: unknown): NetError {
+  fail(number: number, addr?: Addr, cause?: unknown, text?: string): NetError {
     const address = addr === undefined ? this.address : String(addr);
-    return errorOf(number, { op: "dial", network: this.network, address, cause });
+    const { network, local } = this;
+    return errorOf(number, { op: "dial", network, source: local?.text, address, cause, text });
   }
 
   /** Connects to one address. No socket is left behind unless the connection is returned. */
@@ -112,6 +126,7 @@ class Dial {
         applyTCPOptions(kernel, sysfd, this.options, (number) => this.fail(number, target.addr));
       }
       this.setBuffers(sysfd, target);
+      this.prepare(sysfd, target);
       if (until !== Infinity) fd.limits().setUntil(WRITER, until);
       await connect(fd, kernel, target.sockaddr, signal);
       if (until !== Infinity) fd.limits().setUntil(WRITER, Infinity);
@@ -132,6 +147,17 @@ class Dial {
 
   private ownerOf({ addr }: Target): Owner {
     return { error: (_op, number, details) => this.fail(number, addr, details?.cause) };
+  }
+
+  /** What the caller wants of the socket before it connects. */
+  private prepare(sysfd: number, { family, addr }: Target): void {
+    const { kernel } = this.runtime;
+    const { control } = this.options;
+    if (control !== undefined) {
+      callControl(control, kernel, sysfd, networkOf(this.network, family), String(addr));
+    }
+    const bound = this.local?.bind(kernel, sysfd, family) ?? 0;
+    if (bound < 0) throw this.fail(-bound, addr);
   }
 
   private setBuffers(sysfd: number, target: Target): void {
@@ -199,7 +225,18 @@ class Dial {
     over.throwIfAborted();
   }
 
+  /** What to try: the addresses that the local one can reach. */
   async targets(): Promise<Target[]> {
+    const all = await this.everyTarget();
+    const { local } = this;
+    if (local === undefined) return all;
+    const reachable = all.filter(({ family }) => local.fits(family));
+    if (reachable.length > 0) return reachable;
+    const text = `no address of the peer is of the local address's family`;
+    throw this.fail(EADDRNOTAVAIL, undefined, undefined, text);
+  }
+
+  private async everyTarget(): Promise<Target[]> {
     const { network, address } = this;
     if (network === "unix" || network === "unixpacket") {
       const sockaddr = unixSockaddr(address);
@@ -329,11 +366,11 @@ export async function dialOn(
   options: DialOptions = {},
 ): Promise<SocketConn> {
   checkNetwork(network, "dial");
-  const attempt = new Dial(network, address, options, rt);
-  if (options.signal?.aborted === true) {
-    throw attempt.fail(CANCELED, undefined, options.signal.reason);
-  }
   try {
+    const attempt = new Dial(network, address, options, rt);
+    if (options.signal?.aborted === true) {
+      throw attempt.fail(CANCELED, undefined, options.signal.reason);
+    }
     const targets = await attempt.targets();
     const primary = targets[0]?.family;
     return await attempt.race(

@@ -13,6 +13,8 @@ import {
   ETIMEDOUT,
   errorName,
   errorText,
+  THREAD_GONE,
+  TRANSFERRED,
 } from "../syscall/errno.ts";
 
 /** What was being done: "dial", "listen", "accept", "read", "write", "close", "set", "wait", … */
@@ -30,6 +32,7 @@ export type NetOp =
   | "pass"
   | "receive"
   | "adopt"
+  | "transfer"
   | "lookup";
 
 export interface NetErrorInit {
@@ -74,7 +77,7 @@ export class NetError extends Error {
   readonly source: string | undefined;
   /** The remote address, or the one that was to be dialled or listened on. */
   readonly address: string | undefined;
-  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED. */
+  /** An errno's name, or ERR_CLOSED, ERR_DEADLINE, ERR_CANCELED, ERR_BUSY, ERR_TRANSFERRED, … */
   readonly code: string;
   /** True when a deadline or timeout ended the operation, on this side or in the kernel. */
   readonly timeout: boolean;
@@ -119,6 +122,8 @@ const EVERYDAY = new Set([
   CLOSED,
   DEADLINE,
   CANCELED,
+  TRANSFERRED,
+  THREAD_GONE,
 ]);
 
 const HINTS = new Map<string, string>([
@@ -159,7 +164,7 @@ export function errorOf(number: number, details: NumberDetails): NetError {
     ...details,
     code,
     text: details.text ?? errorText(number),
-    hint: setUp ? hintFor(code, details.network) : undefined,
+    hint: setUp && details.text === undefined ? hintFor(code, details.network) : undefined,
     timeout: number === DEADLINE || code === "ETIMEDOUT",
     endsGoroutine: !setUp && EVERYDAY.has(number),
   });

@@ -26,7 +26,9 @@ import {
 } from "./addr.ts";
 import { errorOf, NetError } from "./errors.ts";
 import { Listener } from "./listener.ts";
-import { isNumeric, lookupHost, type Resolver, resolveError } from "./resolve.ts";
+import type { Resolver } from "./names.ts";
+import { type Control, callControl, networkOf } from "./raw_socket.ts";
+import { isNumeric, lookupHost, resolveError } from "./resolve.ts";
 import { type SocketConn, setInt, socketFD, socketType, sockname } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
 import { OwnedPath, UnixConn } from "./unix.ts";
@@ -41,6 +43,8 @@ export interface ListenOptions extends TCPOptions {
   writeBuffer?: number;
   /** Looks up a host name; the system's by default. */
   resolver?: Resolver;
+  /** Changes the socket before it is bound; what it throws fails the listen. */
+  control?: Control;
 }
 
 /** The kernel cuts it down to net.core.somaxconn (listen(2)). */
@@ -109,10 +113,13 @@ class Attempt {
 
   private listen(sysfd: number, place: Place): void {
     const { kernel } = this.runtime;
-    const { readBuffer, writeBuffer, backlog } = this.options;
+    const { readBuffer, writeBuffer, backlog, control } = this.options;
     // Before listen: the window scale of accepted connections follows from it (tcp(7)).
     if (readBuffer !== undefined) this.set(sysfd, SOL_SOCKET, SO_RCVBUF, readBuffer);
     if (writeBuffer !== undefined) this.set(sysfd, SOL_SOCKET, SO_SNDBUF, writeBuffer);
+    if (control !== undefined) {
+      callControl(control, kernel, sysfd, networkOf(this.network, place.family), this.address);
+    }
     const bound = kernel.bind(sysfd, place.sockaddr);
     if (bound < 0) throw this.fail(-bound);
     const listening = kernel.listen(sysfd, backlog ?? LARGEST_BACKLOG);

@@ -1,36 +1,68 @@
-/** resolve.ts: host names to addresses, by node:dns. */
+/** resolve.ts: names as the system resolves them, and the look-up that dials and listens make. */
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
 import { inspect } from "node:util";
+import { DNSResolver } from "./dns_resolver.ts";
 import type { NetError, NetOp } from "./errors.ts";
 import { NetError as NetErrorClass } from "./errors.ts";
+import {
+  checkName,
+  type LookupOptions,
+  lookupError,
+  type NameResolver,
+  type Resolver,
+  refuseAborted,
+} from "./names.ts";
 
-/** Looks host names up. Dials and listens take one of the caller's. */
-export interface Resolver {
-  /** The addresses of a host, in the order in which they should be tried. */
-  lookupHost(host: string, options?: { signal?: AbortSignal | undefined }): Promise<string[]>;
+const FAMILIES = { ip: 0, ip4: 4, ip6: 6 } as const;
+
+class SystemResolver extends DNSResolver implements NameResolver {
+  override async lookupHost(host: string, options?: LookupOptions): Promise<string[]> {
+    return await this.lookupIP("ip", host, options);
+  }
+
+  override async lookupIP(
+    network: "ip" | "ip4" | "ip6",
+    host: string,
+    options?: LookupOptions,
+  ): Promise<string[]> {
+    if (!Object.hasOwn(FAMILIES, network)) {
+      throw new TypeError(`lookupIP: unknown network "${network}"; known: ip, ip4, ip6`);
+    }
+    const question = { record: network === "ip" ? "host" : network, name: host, servers: "" };
+    checkName(question);
+    const signal = options?.signal;
+    refuseAborted(question, signal);
+    const answer = getaddrinfo(host, FAMILIES[network]);
+    try {
+      return await (signal === undefined ? answer : unlessAborted(answer, signal));
+    } catch (cause) {
+      refuseAborted(question, signal);
+      throw lookupError(question, cause);
+    }
+  }
 }
 
-/** getaddrinfo(3), through node:dns: /etc/hosts, then the system's name servers. */
-export const systemResolver: Resolver = {
-  lookupHost(host, options) {
-    return new Promise((resolve, reject) => {
-      const { signal } = options ?? {};
-      if (signal?.aborted === true) {
-        reject(signal.reason);
-        return;
-      }
-      // getaddrinfo cannot be interrupted; its late answer is dropped.
-      const onAbort = (): void => reject(signal?.reason);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      lookup(host, { all: true, order: "verbatim" }, (error, addresses) => {
-        signal?.removeEventListener("abort", onAbort);
-        if (error !== null) reject(error);
-        else resolve(addresses.map(({ address }) => address));
-      });
+/** It cannot be interrupted: a late answer is dropped by whoever no longer waits for it. */
+function getaddrinfo(host: string, family: 0 | 4 | 6): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    lookup(host, { all: true, family, order: "verbatim" }, (error, addresses) => {
+      if (error !== null) reject(error);
+      else resolve(addresses.map(({ address }) => address));
     });
-  },
-};
+  });
+}
+
+/**
+ * The system's resolver. Hosts by getaddrinfo(3): /etc/hosts, then whatever the system is configured
+ * to use; every other record by DNS from the system's name servers.
+ *
+ * @example
+ * import { systemResolver } from "coronet";
+ * const ips = await systemResolver.lookupIP("ip4", "localhost");
+ * console.log(ips.includes("127.0.0.1")); // true
+ */
+export const systemResolver: NameResolver = new SystemResolver();
 
 /** The addresses of a host, until the signal is aborted, whether or not the resolver heeds it. */
 export async function lookupHost(
@@ -68,13 +100,14 @@ export function resolveError(
   host: string,
   cause: unknown,
 ): NetError {
-  const code = (cause as { code?: unknown } | null)?.code;
+  const { code, timeout } = (cause ?? {}) as { code?: unknown; timeout?: unknown };
   return new NetErrorClass({
     op,
     network,
     address,
     code: typeof code === "string" ? code : "ENOTFOUND",
     text: `the name "${host}" could not be resolved`,
+    timeout: timeout === true,
     cause,
   });
 }

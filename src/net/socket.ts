@@ -27,7 +27,7 @@ import { type Kernel, NAME_BUFFER_SIZE } from "../syscall/kernel.ts";
 import { decode, type SocketAddress, unpack } from "../syscall/sockaddr.ts";
 import { type Addr, addrOf, type StreamNetwork } from "./addr.ts";
 import { BaseConn } from "./conn.ts";
-import { errorOf, type NetOp } from "./errors.ts";
+import { errorOf, type NetError, type NetOp } from "./errors.ts";
 
 const name = new Uint8Array(NAME_BUFFER_SIZE);
 const int = new Int32Array(1);
@@ -86,6 +86,17 @@ export interface ConnOrigin {
   readonly addr: Addr | undefined;
 }
 
+/** What makes a conn of its open file, in plain values. */
+export interface ConnDescription {
+  readonly network: StreamNetwork;
+  /** What the listener listened on; "" when it was dialled. */
+  readonly listened: string;
+  /** The peer: a packed sockaddr, or an address in text. */
+  readonly peer: string;
+  readonly packed: boolean;
+  readonly lingerMs: number | undefined;
+}
+
 export abstract class SocketConn extends BaseConn implements ReaderFrom {
   private readonly origin: ConnOrigin;
   private remote: Addr | string;
@@ -105,7 +116,9 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
   get localAddr(): Addr {
     const known = this.extra?.local;
     if (known !== undefined) return known;
-    if (this.fd.closing) return this.origin.addr ?? addrOf(this.network, undefined);
+    if (this.fd.closing || this.fd.sysfd === -1) {
+      return this.origin.addr ?? addrOf(this.network, undefined);
+    }
     const local = addrOf(this.network, sockname(this.kernel, this.fd.sysfd));
     this.more().local = local;
     return local;
@@ -127,6 +140,31 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
 
   private get isStream(): boolean {
     return this.network !== "unixpacket";
+  }
+
+  /** @internal */
+  get description(): ConnDescription {
+    const { network, addr } = this.origin;
+    const packed = typeof this.remote === "string";
+    const listened = addr === undefined ? "" : String(addr);
+    const { lingerMs } = this.extra ?? {};
+    return { network, listened, peer: String(this.remote), packed, lingerMs };
+  }
+
+  /** @internal The error of something that was done to it from elsewhere. */
+  failed(op: NetOp, number: number, text?: string, cause?: unknown): NetError {
+    return this.errorFor(op, number, { text: text || undefined, cause });
+  }
+
+  /** @internal What close() does with bytes that are not acknowledged: see TCPConn.setLinger. */
+  restoreLinger(ms: number): void {
+    this.more().lingerMs = ms;
+  }
+
+  /** @internal The connection belongs to another thread from now on. */
+  transferred(): void {
+    this.more().transferred = true;
+    void this.fd.close();
   }
 
   /** Sets the kernel's receive buffer (SO_RCVBUF, which Linux doubles; socket(7)). */

@@ -18,6 +18,13 @@ import { DEADLINE } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
 import { READER, type Side, WRITER } from "./op.ts";
 
+/** All limits of an fd, as another thread can set them: deadlines as dates in ms, timeouts in ms. */
+export interface Limits {
+  readonly until: readonly [read: number, write: number];
+  readonly timeout: readonly [read: number, write: number];
+  readonly idle: number;
+}
+
 const NEVER = Infinity;
 const EXPIRED = -Infinity;
 
@@ -82,6 +89,29 @@ export class Deadlines {
   setIdle(ms: number): void {
     this.idle = ms;
     this.lastActive = this.now();
+  }
+
+  /** What is set, for an FD of another thread. */
+  export(): Limits {
+    const { clock } = this.fd.device.runtime;
+    const shift = clock.wall() - clock.now();
+    const [read, write] = this.sides;
+    return {
+      until: [read.until + shift, write.until + shift],
+      timeout: [read.timeout, write.timeout],
+      idle: this.idle,
+    };
+  }
+
+  /** Sets what export() gave in another thread. */
+  import({ until, timeout, idle }: Limits): void {
+    const { clock } = this.fd.device.runtime;
+    const shift = clock.now() - clock.wall();
+    for (const side of [READER, WRITER] as const) {
+      this.setUntil(side, until[side] + shift);
+      this.setTimeout(side, timeout[side]);
+    }
+    this.setIdle(idle);
   }
 
   /** True when the side's absolute deadline has passed: it beats data that is ready. */

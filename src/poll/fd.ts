@@ -137,7 +137,8 @@ export interface Incoming {
 
 export class FD implements AsyncIterator<Uint8Array, undefined> {
   readonly device: Device;
-  readonly sysfd: number;
+  /** The kernel's fd; -1 while the open file is under way to another thread. */
+  sysfd: number;
   owner: Owner;
   private readonly pd: PollDesc;
   private state: number;
@@ -410,6 +411,37 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return (this.state & READ_LOCK) !== 0 && this.parkedOn(READER) === undefined;
   }
 
+  /** Gives the kernel's fd up, between reserve and unreserve: the open file goes on elsewhere. */
+  depart(): void {
+    const { device, pd, sysfd } = this;
+    this.sysfd = -1;
+    this.rare?.deadlines?.stop();
+    device.poller.disarm(sysfd, pd);
+    device.kernel.close(sysfd);
+  }
+
+  /** The open file has come back, between reserve and unreserve. */
+  comeBack(sysfd: number): void {
+    this.sysfd = sysfd;
+    this.pd.rg = this.pd.wg = READY;
+  }
+
+  /** Forgets an fd that someone else closes, and fails whoever waits. */
+  abandon(): void {
+    this.device.poller.disarm(this.sysfd, this.pd);
+    this.sysfd = -1;
+    void this.close();
+  }
+
+  /** The deadlines and timeouts that are set, if any are. */
+  get deadlines(): Deadlines | undefined {
+    return this.rare?.deadlines;
+  }
+
+  get referenced(): boolean {
+    return (this.state & UNREF) === 0;
+  }
+
   /** Whether reads answer EOF, and the failure that the socket stays in or 0: for another FD. */
   get condition(): [readShut: boolean, failed: number] {
     return [(this.state & READ_SHUT) !== 0, (this.state & FAILED_MASK) >> FAILED_SHIFT];
@@ -582,7 +614,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const { device, pd } = this;
     device.poller.close(this.sysfd, pd);
     device.runtime.cache.free(pd);
-    device.kernel.close(this.sysfd);
+    if (this.sysfd !== -1) device.kernel.close(this.sysfd);
   }
 
   // SO_LINGER would block the thread inside close(2), also for a non-blocking socket (socket(7)): the

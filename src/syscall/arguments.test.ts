@@ -5,7 +5,14 @@
  * Every function stands in `shapes`; one that is missing there fails a test.
  */
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, openSync } from "node:fs";
+import {
+  closeSync,
+  constants as fileConstants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from "node:fs";
 import { constants } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -39,7 +46,9 @@ type Kind =
   | "shared events"
   | "shared buffer"
   | "callback"
-  | "handle";
+  | "handle"
+  | "fds"
+  | "out";
 
 const shapes: Record<string, readonly Kind[]> = {
   read: ["fd", "buffer", "offset", "length"],
@@ -77,11 +86,17 @@ const shapes: Record<string, readonly Kind[]> = {
   setPipeSize: ["fd", "length"],
   splice: ["fd", "fd", "length"],
   sendfile: ["fd", "file fd", "position", "length"],
+  sendmsgFds: ["fd", "buffer", "offset", "length", "fds"],
+  recvmsgFds: ["fd", "buffer", "offset", "length", "out"],
+  adoptFd: ["fd"],
+  releaseFd: ["own fd"],
+  dupFd: ["fd"],
+  takeFd: ["fd", "buffer", "offset", "length", "out"],
 };
 
 const NUMBERS: readonly Kind[] = ["fd", "own fd", "file fd", "int", "offset", "length", "first"];
 const BYTES: readonly Kind[] = ["buffer", "sockaddr", "name", "shared buffer"];
-const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events"];
+const INTEGERS: readonly Kind[] = ["events", "pair", "counters", "shared events", "fds", "out"];
 
 const Float16 = (globalThis as { Float16Array?: new (n: number) => ArrayBufferView }).Float16Array;
 
@@ -157,6 +172,10 @@ function valid(kind: Kind): unknown {
       return new Uint8Array(new SharedArrayBuffer(65_536));
     case "callback":
       return () => {};
+    case "fds":
+      return new Int32Array(0);
+    case "out":
+      return new Int32Array(4);
     default:
       return 0;
   }
@@ -270,6 +289,8 @@ for (const [name, kinds] of Object.entries(shapes)) {
     }
 
     if (kinds.includes("length") && kinds.includes("buffer")) {
+      const last = kinds.slice(4).map(valid);
+
       test("throws a RangeError for a span that does not lie within its buffer", () => {
         const spans = [
           [-1, 1],
@@ -284,27 +305,33 @@ for (const [name, kinds] of Object.entries(shapes)) {
           [-(2 ** 31), -(2 ** 31)],
         ] as const;
         for (const [offset, length] of spans) {
-          const args = [pair[0], new Uint8Array(16), offset, length];
+          const args = [pair[0], new Uint8Array(16), offset, length, ...last];
           assert.throws(() => call(name, args), { name: "RangeError" }, `${offset}, ${length}`);
         }
       });
 
       test("takes a detached buffer for an empty one", () => {
-        assert.throws(() => call(name, [pair[0], detached(), 0, 1]), { name: "RangeError" });
-        assert.throws(() => call(name, [pair[0], detached(), 64, 0]), { name: "RangeError" });
-        assert.equal(typeof call(name, [pair[0], detached(), 0, 0]), "number");
+        assert.throws(() => call(name, [pair[0], detached(), 0, 1, ...last]), {
+          name: "RangeError",
+        });
+        assert.throws(() => call(name, [pair[0], detached(), 64, 0, ...last]), {
+          name: "RangeError",
+        });
+        assert.equal(typeof call(name, [pair[0], detached(), 0, 0, ...last]), "number");
       });
 
       test("sees what a buffer that was resized is now", () => {
         const shrunk = resizable(64, 64);
         resize(shrunk, 8);
-        assert.throws(() => call(name, [pair[0], shrunk, 0, 9]), { name: "RangeError" });
+        assert.throws(() => call(name, [pair[0], shrunk, 0, 9, ...last]), { name: "RangeError" });
         const outOfBounds = resizable(64, 64, 32);
         resize(outOfBounds, 8);
-        assert.throws(() => call(name, [pair[0], outOfBounds, 0, 1]), { name: "RangeError" });
+        assert.throws(() => call(name, [pair[0], outOfBounds, 0, 1, ...last]), {
+          name: "RangeError",
+        });
         const grown = resizable(8, 64);
         resize(grown, 64);
-        assert.equal(typeof call(name, [pair[0], grown, 0, 0]), "number");
+        assert.equal(typeof call(name, [pair[0], grown, 0, 0, ...last]), "number");
       });
     }
 
@@ -477,6 +504,109 @@ describe("memory", () => {
       name: "TypeError",
     });
     assert.throws(() => kernel.setScratch(new Uint8Array(64)), { name: "TypeError" });
+  });
+});
+
+describe("fds that travel with bytes", () => {
+  const bytes = new Uint8Array(16);
+
+  const O_CLOEXEC = 0o2000000;
+
+  function fdInfo(fd: number): string {
+    return readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");
+  }
+
+  /** Sends fds with one byte and receives them into so many places. */
+  function travel(fds: number[], room: number): Int32Array {
+    drain();
+    const out = new Int32Array(2 + room).fill(-7);
+    assert.equal(kernel.sendmsgFds(pair[0] as number, bytes, 0, 1, Int32Array.from(fds)), 1);
+    assert.equal(kernel.recvmsgFds(pair[1] as number, bytes, 0, 16, out), 1);
+    return out;
+  }
+
+  test("arrive as fds of this environment, close-on-exec and non-blocking", () => {
+    const file = openSync("/dev/null", "r");
+    const [arrived, dropped, fd] = travel([file], 1) as unknown as [number, number, number];
+    assert.deepEqual([arrived, dropped], [1, 0]);
+    assert.notEqual(fd, file);
+    const [, octal = ""] = /flags:\s+(\d+)/.exec(fdInfo(fd)) ?? [];
+    const expected = fileConstants.O_NONBLOCK | O_CLOEXEC;
+    assert.equal(Number.parseInt(octal, 8) & expected, expected);
+    assert.equal(kernel.close(fd), 0);
+    closeSync(file);
+  });
+
+  test("for which there is no room are closed", () => {
+    const before = readdirSync("/proc/self/fd").length;
+    const many = Array.from({ length: 10 }, () => epfd);
+    const out = travel(many, 3);
+    assert.equal(out[0], 10);
+    for (const fd of out.subarray(2)) assert.equal(kernel.close(fd), 0);
+    assert.deepEqual([...travel(many, 0)], [10, 0]);
+    assert.equal(readdirSync("/proc/self/fd").length, before);
+  });
+
+  test("are 253 at most, and must be open", () => {
+    const out = travel(
+      Array.from({ length: 253 }, () => epfd),
+      253,
+    );
+    assert.equal(out[0], 253);
+    for (const fd of out.subarray(2)) assert.equal(kernel.close(fd), 0);
+    const one = pair[0] as number;
+    assert.throws(() => kernel.sendmsgFds(one, bytes, 0, 1, new Int32Array(254).fill(epfd)), {
+      name: "RangeError",
+    });
+    assert.equal(kernel.sendmsgFds(one, bytes, 0, 1, Int32Array.of(-1)), -EBADF);
+    assert.equal(kernel.sendmsgFds(one, bytes, 0, 1, Int32Array.of(999_999)), -EBADF);
+  });
+
+  test("need a place for what is told of them", () => {
+    for (const out of [new Int32Array(0), new Int32Array(1)]) {
+      const [one] = pair as unknown as [number];
+      assert.throws(() => kernel.recvmsgFds(one, bytes, 0, 1, out), { name: "RangeError" });
+    }
+  });
+
+  test("are not there when nothing came", () => {
+    drain();
+    const out = new Int32Array(4).fill(-7);
+    assert.equal(kernel.recvmsgFds(pair[1] as number, bytes, 0, 16, out), -EAGAIN);
+    assert.deepEqual([...out.subarray(0, 2)], [0, 0]);
+  });
+});
+
+describe("fds that change hands", () => {
+  test("are ours once they are adopted, and not twice", () => {
+    const file = openSync("/dev/null", "r");
+    assert.equal(kernel.close(file), -EBADF);
+    assert.equal(kernel.adoptFd(file), file);
+    assert.equal(kernel.adoptFd(file), -EEXIST);
+    assert.equal(kernel.close(file), 0);
+    assert.equal(kernel.adoptFd(file), -EBADF);
+  });
+
+  test("stay open and are nobody's once they are released", () => {
+    const fd = kernel.eventfd();
+    assert.equal(kernel.releaseFd(fd), 0);
+    assert.equal(kernel.releaseFd(fd), -EBADF);
+    assert.equal(kernel.close(fd), -EBADF);
+    fstatSync(fd);
+    assert.equal(kernel.adoptFd(fd), fd);
+    assert.equal(kernel.close(fd), 0);
+  });
+
+  test("are not released while a poll handle watches them", () => {
+    const fd = kernel.epollCreate1();
+    const events = new Int32Array(new SharedArrayBuffer(48));
+    const handle = kernel.pollOpen(fd, events, events, 8, () => {});
+    assert.ok(typeof handle !== "number");
+    assert.equal(kernel.releaseFd(fd), -EBUSY);
+    kernel.pollClose(handle);
+    assert.equal(kernel.releaseFd(fd), 0);
+    assert.equal(kernel.adoptFd(fd), fd);
+    assert.equal(kernel.close(fd), 0);
   });
 });
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { getSystemErrorMap } from "node:util";
 import * as errno from "./errno.ts";
 
-const { CANCELED, CLOSED, DEADLINE, EHOSTDOWN, ENONET, errorName, errorText } = errno;
+const { CANCELED, CLOSED, DEADLINE, EHOSTDOWN, ENONET, ETOOMANYREFS, errorName, errorText } = errno;
 
 test("every number has the name that the system gives it", () => {
   for (const [negative, [name]] of getSystemErrorMap()) {
@@ -18,7 +18,7 @@ test("every number has the name that the system gives it", () => {
 
 test("exported numbers are the system's", () => {
   const system = constants.errno as Record<string, number | undefined>;
-  const own = new Set(["ENONET", "EHOSTDOWN"]);
+  const own = new Set(["ENONET", "EHOSTDOWN", "ETOOMANYREFS"]);
   const exported = Object.entries(errno).filter(([name]) => /^E[A-Z]+$/.test(name));
   assert.ok(exported.length > 20);
   for (const [name, number] of exported) {
@@ -35,6 +35,7 @@ test("names that node:os lacks have Linux's numbers", {
 }, () => {
   assert.equal(ENONET, 64);
   assert.equal(EHOSTDOWN, 112);
+  assert.equal(ETOOMANYREFS, 109);
 });
 
 test("Coronet's own conditions have names and words, and are no errno", () => {

@@ -52,11 +52,17 @@ export const DEADLINE = 100_002;
 export const CANCELED = 100_003;
 /** Other operations wait on the connection, or it is being passed. */
 export const BUSY = 100_004;
+/** The connection belongs to another thread now. */
+export const TRANSFERRED = 100_005;
+/** The thread that a connection was to go to has ended. */
+export const THREAD_GONE = 100_006;
 
 const own = new Map<number, [code: string, text: string]>([
   [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
   [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
   [CANCELED, ["ERR_CANCELED", "operation was canceled"]],
+  [THREAD_GONE, ["ERR_THREAD_GONE", "the thread has ended"]],
+  [TRANSFERRED, ["ERR_TRANSFERRED", "the connection belongs to another thread now"]],
   [BUSY, ["ERR_BUSY", "the connection is in use"]],
   [ETOOMANYREFS, ["ETOOMANYREFS", "too many file descriptors are in flight"]],
   [ENONET, ["ENONET", "machine is not on the network"]],

@@ -148,6 +148,10 @@ class Fuzzer {
     return this.random.chance(0.05) ? new Proxy(chunks, {}) : chunks;
   }
 
+  private someFds(): Int32Array {
+    return Int32Array.from({ length: this.random.below(5) }, () => this.fd());
+  }
+
   private ints(): Int32Array {
     const length = this.pick([0, 1, 2, 3, 4, 12, 30, 1000]);
     if (this.random.chance(0.5)) return new Int32Array(length);
@@ -234,6 +238,12 @@ class Fuzzer {
       epollCtl: () => [fd, random.below(4), this.fd(), this.int(), this.int(), this.int()],
       epollWait: () => [fd, this.ints(), 0],
       pollOpen: () => [fd, this.ints(), this.ints(), this.int(), () => {}],
+      sendmsgFds: () => [fd, this.bytes(), 0, random.below(9), this.someFds()],
+      recvmsgFds: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(6))],
+      adoptFd: () => [fd],
+      releaseFd: () => [fd],
+      dupFd: () => [fd],
+      takeFd: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(3))],
       pollRef: handle,
       pollClose: handle,
     };
@@ -257,6 +267,8 @@ class Fuzzer {
       typeof value !== "number" || this.fds.includes(value) || value < 0 || value > 100_000;
     const fdPlaces = FD_PLACES[name] ?? [0];
     for (const at of fdPlaces) if (at in args && !isFd(args[at])) args[at] = this.fd();
+    // What arrives becomes non-blocking, which standard output must not.
+    if (name === "sendmsgFds" && args[4] instanceof Int32Array) args[4] = this.someFds();
     if (name === "epollWait" && typeof args[2] === "number" && Number.isInteger(args[2])) {
       args[2] = this.random.chance(0.02) ? 1 : 0;
     }
@@ -271,7 +283,18 @@ class Fuzzer {
   private made(name: string, args: unknown[], result: unknown): void {
     if (name === "pollOpen" && typeof result !== "number") this.handles.push(result);
     if (typeof result !== "number" || result < 0) return;
-    if (["socket", "accept4", "eventfd", "epollCreate1"].includes(name)) this.fds.push(result);
+    const makers = ["socket", "accept4", "eventfd", "epollCreate1", "dupFd"];
+    if (makers.includes(name)) this.fds.push(result);
+    if (name === "takeFd") {
+      const [taken = -1] = args[4] as Int32Array;
+      if (taken !== -1) this.fds.push(taken);
+    }
+    if (name === "recvmsgFds") {
+      const [arrived = 0, , ...fds] = args[4] as Int32Array;
+      this.fds.push(...fds.slice(0, arrived).filter((fd) => fd >= 0));
+    }
+    // Or nobody would close it.
+    if (name === "releaseFd") this.kernel.adoptFd(args[0] as number);
     if (name === "socketpair") this.fds.push(...(args[2] as Int32Array).subarray(0, 2));
     if (name === "pipe2") this.fds.push(...(args[0] as Int32Array).subarray(0, 2));
     if (name === "close") this.fds.splice(this.fds.indexOf(args[0] as number), 1);

@@ -104,8 +104,8 @@ export class Counters {
     Atomics.add(this.words, LIVE, 1);
   }
 
-  onTransferred(count: 1 | -1): void {
-    (this.numbers[TRANSFERRED] as number) += count;
+  onTransferred(): void {
+    (this.numbers[TRANSFERRED] as number)++;
   }
 
   onEnded(): void {

@@ -29,16 +29,15 @@ export function connOf(
 }
 
 /** A number of this thread's own for another thread's fd. Throws a NetError when none is free. */
-export function duplicate(theirs: number, origin: ConnOrigin): number {
+export function duplicate(theirs: number): number {
   const sysfd = nativeKernel().dupFd(theirs);
   if (sysfd >= 0) return sysfd;
-  const { network, addr } = origin;
-  throw errorOf(-sysfd, { op: "listen", network, address: String(addr) });
+  throw errorOf(-sysfd, { op: "listen", network: "threads" });
 }
 
 /** This thread's share in a socket that another thread listens on. */
 export function sharedListener(rt: Runtime, theirs: number, origin: ConnOrigin): Listener {
-  const listener = listenerOf(rt, duplicate(theirs, origin), origin.network, undefined);
+  const listener = listenerOf(rt, duplicate(theirs), origin.network, undefined);
   listener.fd.shareAccepts();
   return listener;
 }

@@ -10,16 +10,20 @@
  *  - A thread takes one connection per turn: what it has to do besides comes in between, and the
  *    other threads that wait for the same socket take theirs.
  */
-import { assert } from "../internal/assert.ts";
 import type { Listener } from "../net/listener.ts";
 import type { ConnOrigin, SocketConn } from "../net/socket.ts";
+import type { FD } from "../poll/fd.ts";
 import { type AnyFunction, Goroutine, go, launch } from "../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { Counters } from "./counters.ts";
-import { addrOfText, sharedListener } from "./listening.ts";
+import { Exchange, type Receiver } from "./exchange.ts";
+import { takeAccepted } from "./inbox.ts";
+import { addrOfText, connOf, duplicate, sharedListener } from "./listening.ts";
 import type { ThreadInfo, ThreadModule, Transferred } from "./module.ts";
+import { receiveOn } from "./packets.ts";
 import type { Boot, Order, Report, Source } from "./protocol.ts";
+import { Peer } from "./this_thread.ts";
 
 /** The goroutine of one connection. */
 class ConnGoroutine extends Goroutine<unknown> {
@@ -45,7 +49,11 @@ export class Reactor {
   private readonly origin: ConnOrigin | undefined;
   private readonly stopping = new AbortController();
   private module: ThreadModule = {};
+  readonly peers = new Map<number, Peer>();
+  private readonly exchange: Exchange;
   private listener: Listener | undefined;
+  /** Where connections are placed on this thread. */
+  private inbox: FD | undefined;
   /** Who waits for the last handler to end. */
   private idle: Resolve<void> | undefined;
 
@@ -59,6 +67,19 @@ export class Reactor {
     this.origin = network === undefined ? undefined : { network, addr };
     const { signal } = this.stopping;
     this.info = { id, index, count, data, addr, signal, transferred: undefined };
+    const receiver: Receiver = (conn, from, message) => {
+      this.counters.onReceived();
+      this.serveTransferred(conn, { from, message });
+    };
+    const left = (peer: number): void => {
+      this.peers.delete(peer);
+      this.report({ type: "left", id: peer });
+    };
+    this.exchange = new Exchange(id, duplicate(boot.inbox), receiver, left);
+    this.exchange.onSettled = (taken) => {
+      if (taken) this.counters.onTransferred();
+      this.onProgress();
+    };
   }
 
   /** Loads the module, then does what the starter says. Fails with whatever the module throws. */
@@ -75,6 +96,7 @@ export class Reactor {
 
   private onOrder(order: Order): void {
     if (order.type === "serve") this.serveFrom(order.source);
+    else if (order.type === "peer") this.meet(order);
     else if (!this.info.signal.aborted) go(() => this.drain());
   }
 
@@ -82,12 +104,29 @@ export class Reactor {
     this.boot.port.postMessage(report);
   }
 
-  private serveFrom(source: Source): void {
-    const origin = this.origin as ConnOrigin;
-    this.listener = sharedListener(this.runtime, source.fd, origin);
-    const { listener } = this;
-    go(() => this.acceptFrom(listener)).unref();
+  private meet({ id, index, fd, counters }: Extract<Order, { type: "peer" }>): void {
+    const { exchange } = this;
+    const known = exchange.add(id, fd);
+    if (known && counters !== undefined)
+      this.peers.set(id, new Peer(id, index, counters, exchange));
+  }
+
+  private serveFrom({ kind, fd }: Source): void {
+    if (kind === "listener") {
+      const listener = sharedListener(this.runtime, fd, this.origin as ConnOrigin);
+      this.listener = listener;
+      go(() => this.acceptFrom(listener)).unref();
+    } else {
+      const sysfd = duplicate(fd);
+      this.inbox = receiveOn(this.runtime, sysfd, () => this.takeFrom(sysfd));
+    }
     this.report({ type: "serving" });
+  }
+
+  private takeFrom(sysfd: number): number {
+    return takeAccepted(sysfd, this.counters, ({ sysfd: accepted, peer }) => {
+      this.serve(connOf(this.runtime, accepted, this.origin as ConnOrigin, peer));
+    });
   }
 
   private async acceptFrom(listener: Listener): Promise<never> {
@@ -121,22 +160,31 @@ export class Reactor {
     this.onProgress();
   }
 
+  /** No handler runs, and nothing that was transferred away may come back. */
+  private get finished(): boolean {
+    return this.counters.live === 0 && this.exchange.size === 0;
+  }
+
   private onProgress(): void {
-    if (this.idle !== undefined && this.counters.live === 0) this.idle();
+    if (this.idle !== undefined && this.finished) this.idle();
   }
 
   /** Ends the thread when its handlers have ended. */
   private async drain(): Promise<void> {
     await this.listener?.close();
+    // What has been placed here is served still.
+    if (this.inbox !== undefined) while (this.takeFrom(this.inbox.sysfd) > 0);
+    void this.inbox?.close();
     this.stopping.abort();
-    while (this.counters.live > 0) {
+    while (!this.finished) {
       const ended = parked<void>();
       this.idle = resolver();
       await ended;
     }
+    // What is transferred to this thread from now on goes back.
+    this.exchange.close();
     await this.module.stop?.(this.info);
     this.counters.publish(this.runtime);
-    assert(this.counters.live === 0, "a thread ends while a handler runs");
     // What was printed is on its way to the main thread only after this turn.
     setImmediate(() => process.exit(0));
   }

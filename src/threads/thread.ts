@@ -8,6 +8,8 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import type { Listener } from "../net/listener.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { Counters, type ThreadStats } from "./counters.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Hub } from "./hub.ts";
 import type { Boot, Order, Report, Source } from "./protocol.ts";
 
 /** A reactor thread failed: it threw, or ended without being asked to. */
@@ -30,6 +32,8 @@ function textOf(error: unknown): string {
 /** The worker of the package's own, beside this file. */
 const PROGRAM = new URL("./worker.js", import.meta.url);
 
+const LONGEST_TIMER = 0x7fff_ffff;
+
 /** A reactor thread. */
 export class Thread {
   /** Its number: never given twice. */
@@ -40,21 +44,34 @@ export class Thread {
   readonly counters = new Counters();
   /** @internal Resolves when it has ended; to what failed it, or undefined when it was asked to end. */
   readonly ended: Promise<ThreadError | undefined>;
+  /** @internal Where connections are placed on it. */
+  inbox: { readonly underway: number; readonly stalled: boolean } | undefined;
   /** @internal What it accepts from, where that is its own. */
   source: Listener | undefined;
-  /** @internal True from when it was ready. */
+  /** @internal True from when it serves: until then its failure is that of its start. */
   started = false;
+  /** @internal Resolves when nothing of it is left here either. */
+  readonly gone: Promise<void>;
+  /** @internal */
+  readonly forget: Resolve<void>;
+  /** @internal */
+  readonly route: Exchange;
   private readonly worker: Worker;
   private readonly port: MessagePort;
+  private readonly left: (id: number) => void;
   private asked = false;
   private over = false;
   private error: ThreadError | undefined;
   private readonly waiting = new Map<Report["type"], Resolve<void>>();
 
   /** @internal */
-  constructor(boot: Omit<Boot, "port" | "counters">) {
+  constructor(boot: Omit<Boot, "port" | "counters">, hub: Hub) {
     this.id = boot.id;
     this.index = boot.index;
+    this.route = hub.exchange;
+    this.left = (id) => hub.left(this, id);
+    this.gone = parked<void>();
+    this.forget = resolver();
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     const counters = this.counters.memory;
@@ -75,8 +92,9 @@ export class Thread {
 
   /** Numbers about it, as of its last turn; also after its end. */
   get stats(): ThreadStats {
-    const { id, index } = this;
-    return this.counters.read({ id, index, underway: 0, stalled: false });
+    const { id, index, inbox } = this;
+    const underway = inbox?.underway ?? 0;
+    return this.counters.read({ id, index, underway, stalled: inbox?.stalled ?? false });
   }
 
   /** False once it has ended. */
@@ -88,13 +106,12 @@ export class Thread {
   async terminate(): Promise<void> {
     this.asked = true;
     await this.worker.terminate();
-    await this.ended;
+    await this.gone;
   }
 
   /** @internal Waits until its module is loaded. Fails when it does not come so far. */
-  async ready(): Promise<void> {
-    await this.awaitReport("ready");
-    this.started = true;
+  ready(): Promise<void> {
+    return this.awaitReport("ready");
   }
 
   /** @internal Lets it take connections; resolves when it has its own number for the fd. */
@@ -107,12 +124,13 @@ export class Thread {
   async drain(timeout: number): Promise<void> {
     this.asked = true;
     this.tell({ type: "drain" });
-    const timer = setTimeout(() => void this.worker.terminate(), timeout);
-    await this.ended;
+    const timer = setTimeout(() => void this.worker.terminate(), Math.min(timeout, LONGEST_TIMER));
+    await this.gone;
     clearTimeout(timer);
   }
 
-  private tell(order: Order): void {
+  /** @internal */
+  tell(order: Order): void {
     this.port.postMessage(order);
   }
 
@@ -123,7 +141,9 @@ export class Thread {
     if (this.over) throw this.error ?? new ThreadError(this.id, "was ended while it started");
   }
 
-  private onReport({ type }: Report): void {
+  private onReport(report: Report): void {
+    const { type } = report;
+    if (type === "left") this.left(report.id);
     this.waiting.get(type)?.();
     this.waiting.delete(type);
   }

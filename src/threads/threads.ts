@@ -15,11 +15,14 @@ import type { Addr, StreamNetwork } from "../net/addr.ts";
 import { type ListenOptions, listen } from "../net/listen.ts";
 import type { Listener } from "../net/listener.ts";
 import { go } from "../runtime/goroutine.ts";
+import { Acceptor } from "./acceptor.ts";
 import type { ThreadStats } from "./counters.ts";
+import { Hub, Line } from "./hub.ts";
+import { type Chooser, chooserOf, type Placement } from "./placement.ts";
 import { Thread, type ThreadError } from "./thread.ts";
 
 /** How a set's threads get their connections. */
-export type AcceptMode = "shared" | "reuseport";
+export type AcceptMode = "shared" | "reuseport" | "placed";
 
 export interface ThreadsOptions {
   /** The module that each thread imports (ThreadModule): a URL or a path. */
@@ -32,8 +35,11 @@ export interface ThreadsOptions {
    * "shared" (the default): all threads wait on one socket, and whoever is free takes a connection.
    * "reuseport": each has its own (SO_REUSEPORT, socket(7)); the kernel spreads connections by a hash
    * of the addresses, so those of a thread that is busy wait for it.
+   * "placed": the thread that called startThreads accepts, and places each connection by `placement`.
    */
   accept?: AcceptMode;
+  /** With "placed": which thread a connection goes to; "least-busy" by default. */
+  placement?: Placement;
   /** What each thread finds in `info.data`: anything that can be cloned. */
   data?: unknown;
   /**
@@ -60,13 +66,20 @@ export interface ThreadsStats {
   readonly threads: readonly ThreadStats[];
   readonly live: number;
   readonly accepted: number;
+  /** Connections that placement refused, or that no thread was left for. */
+  readonly refused: number;
+  /** Connections that moved from thread to thread, and that were lost because both ends ended. */
+  readonly transferred: number;
+  readonly lost: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
 }
 
 const DRAIN_MS = 5000;
+/** How long the others may take to end when one of the first threads did not start, in ms. */
+const FAILED_MS = 1000;
 
-const SUMS = ["accepted", "bytesRead", "bytesWritten"] as const;
+const SUMS = ["accepted", "transferred", "bytesRead", "bytesWritten"] as const;
 
 function hrefOf(module: URL | string): string {
   if (module instanceof URL) return module.href;
@@ -78,6 +91,22 @@ function hrefOf(module: URL | string): string {
 function checkCount(count: number): number {
   if (Number.isInteger(count) && count > 0) return count;
   throw new RangeError(`startThreads: threads must be a positive whole number, got ${count}`);
+}
+
+const MODES: readonly unknown[] = ["shared", "reuseport", "placed"];
+
+/** Fails for options that make no sense, before anything is begun. */
+function checkOptions({ module, accept = "shared", listen: where, onExit }: ThreadsOptions): void {
+  hrefOf(module);
+  if (!MODES.includes(accept)) {
+    throw new TypeError(`startThreads: unknown accept "${accept}"; known: ${MODES.join(", ")}`);
+  }
+  if (accept === "reuseport" && where !== undefined && !where[0].startsWith("tcp")) {
+    throw new TypeError(`startThreads: accept "reuseport" is for TCP, not for "${where[0]}"`);
+  }
+  if (onExit !== undefined && typeof onExit !== "function") {
+    throw new TypeError("startThreads: onExit must be a function");
+  }
 }
 
 function drainTimeoutOf({ drainTimeout = DRAIN_MS }: DrainOptions): number {
@@ -97,17 +126,27 @@ export class Threads implements AsyncDisposable {
   private readonly list: Thread[] = [];
   /** Threads that have not ended, also those that are not in the list yet. */
   private readonly all = new Set<Thread>();
-  private readonly past = { accepted: 0, bytesRead: 0, bytesWritten: 0 };
+  private readonly past = { accepted: 0, transferred: 0, bytesRead: 0, bytesWritten: 0 };
+  private readonly hub = new Hub();
+  private readonly acceptor: Acceptor | undefined;
   private nextId = 0;
   private closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(options: ThreadsOptions, count: number, listener: Listener | undefined) {
+  constructor(
+    options: ThreadsOptions,
+    count: number,
+    listener: Listener | undefined,
+    choose: Chooser,
+  ) {
     this.options = options;
     this.count = count;
     this.listener = listener;
     this.network = listener?.network;
     this.addr = listener?.addr;
+    if (options.accept === "placed" && listener !== undefined) {
+      this.acceptor = new Acceptor(listener, choose);
+    }
   }
 
   /** The threads that serve, by index. */
@@ -122,8 +161,16 @@ export class Threads implements AsyncDisposable {
     const sum = (key: (typeof SUMS)[number]): number =>
       all.reduce((total, each) => total + each[key], this.past[key]);
     const live = all.reduce((total, each) => total + each.live, 0);
-    const [accepted, bytesRead, bytesWritten] = SUMS.map(sum) as [number, number, number];
-    return { threads, live, accepted, bytesRead, bytesWritten };
+    return {
+      threads,
+      live,
+      accepted: sum("accepted"),
+      refused: this.acceptor?.refused ?? 0,
+      transferred: sum("transferred"),
+      lost: this.hub.lost,
+      bytesRead: sum("bytesRead"),
+      bytesWritten: sum("bytesWritten"),
+    };
   }
 
   /** Starts one more thread; resolves when it serves. */
@@ -178,9 +225,11 @@ export class Threads implements AsyncDisposable {
     try {
       const born = Array.from({ length: this.count }, (_, index) => this.spawn({}, index));
       await Promise.all(born.map((thread) => thread.ready()));
+      for (const thread of born) this.hub.join(thread);
       for (const thread of born) await this.enlist(thread);
     } catch (error) {
-      this.closing ??= this.end(0);
+      // Not by force at once: a thread in the middle of loading its module loses fds then (Node 20).
+      this.closing ??= this.end(FAILED_MS);
       await this.closing;
       throw error;
     }
@@ -191,6 +240,7 @@ export class Threads implements AsyncDisposable {
     const thread = this.spawn(options, index);
     try {
       await thread.ready();
+      this.hub.join(thread);
       await this.enlist(thread, source);
     } catch (error) {
       if (thread.alive) await thread.terminate();
@@ -203,27 +253,34 @@ export class Threads implements AsyncDisposable {
     const { count, network } = this;
     const { module, data } = { ...this.options, ...options };
     const addr = String(this.addr);
-    const thread = new Thread({
-      id: this.nextId++,
-      index,
-      count,
-      module: hrefOf(module),
-      data,
-      network,
-      addr,
-    });
+    const line = new Line();
+    const inbox = line.receiving;
+    const id = this.nextId++;
+    const href = hrefOf(module);
+    const thread = new Thread(
+      { id, index, count, module: href, data, network, addr, inbox },
+      this.hub,
+    );
     this.all.add(thread);
+    this.hub.open(thread, line);
     go(() => this.watch(thread));
     return thread;
   }
 
   /** Lets a thread serve. */
   private async enlist(thread: Thread, source?: Listener): Promise<void> {
-    const listener = await this.listenerFor(thread, source);
-    if (listener !== undefined) await thread.serve({ kind: "listener", fd: listener.fd.sysfd });
+    if (this.acceptor !== undefined) {
+      const inbox = this.acceptor.open(thread);
+      await thread.serve({ kind: "inbox", fd: inbox.fd });
+    } else {
+      const listener = await this.listenerFor(thread, source);
+      if (listener !== undefined) await thread.serve({ kind: "listener", fd: listener.fd.sysfd });
+    }
     if (this.closing !== undefined) throw new Error("threads: the set was closed meanwhile");
+    thread.started = true;
     this.list.push(thread);
     this.list.sort((a, b) => a.index - b.index);
+    this.acceptor?.add(thread);
   }
 
   /** The socket that a thread accepts from: everybody's, or its own, which it may have inherited. */
@@ -245,6 +302,7 @@ export class Threads implements AsyncDisposable {
   private leave(thread: Thread): void {
     const at = this.list.indexOf(thread);
     if (at !== -1) this.list.splice(at, 1);
+    this.acceptor?.leave(thread);
   }
 
   /** A thread's life. */
@@ -252,6 +310,8 @@ export class Threads implements AsyncDisposable {
     const error = await thread.ended;
     this.leave(thread);
     this.all.delete(thread);
+    this.acceptor?.ended(thread);
+    this.hub.ended(thread);
     const { stats } = thread;
     for (const key of SUMS) this.past[key] += stats[key];
     const failedToStart = error !== undefined && !thread.started;
@@ -259,16 +319,16 @@ export class Threads implements AsyncDisposable {
     if (onExit !== undefined) onExit(thread, error);
     // Who replaced it has taken its socket over by now.
     await thread.source?.close();
+    thread.forget();
     if (onExit === undefined && error !== undefined && !failedToStart) throw error;
   }
 
   private async end(timeout: number): Promise<void> {
-    await this.listener?.close();
+    await (this.acceptor ?? this.listener)?.close();
     const all = [...this.all];
-    await Promise.all(
-      all.map((thread) => (timeout === 0 ? thread.terminate() : thread.drain(timeout))),
-    );
-    await Promise.all(all.map((thread) => thread.source?.close()));
+    for (const thread of all) this.leave(thread);
+    await Promise.all(all.map((thread) => thread.drain(timeout)));
+    this.hub.end();
   }
 }
 
@@ -285,9 +345,6 @@ async function listenFirst(options: ThreadsOptions): Promise<Listener | undefine
   if (options.listen === undefined) return undefined;
   const [network, address, others] = options.listen;
   if (options.accept !== "reuseport") return await listen(network, address, others);
-  if (!network.startsWith("tcp")) {
-    throw new TypeError(`startThreads: accept "reuseport" is for TCP, not for "${network}"`);
-  }
   return await listen(network, address, { ...others, reusePort: true });
 }
 
@@ -310,9 +367,10 @@ async function listenFirst(options: ThreadsOptions): Promise<Listener | undefine
  */
 export async function startThreads(options: ThreadsOptions): Promise<Threads> {
   const count = checkCount(options.threads ?? availableParallelism());
-  hrefOf(options.module);
+  checkOptions(options);
+  const choose = chooserOf(options.placement ?? "least-busy");
   const listener = await listenFirst(options);
-  const threads = new Threads(options, count, listener);
+  const threads = new Threads(options, count, listener, choose);
   await threads.begin();
   return threads;
 }

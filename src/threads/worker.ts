@@ -2,5 +2,8 @@
 import { workerData } from "node:worker_threads";
 import type { Boot } from "./protocol.ts";
 import { Reactor } from "./reactor.ts";
+import { become } from "./this_thread.ts";
 
-await new Reactor(workerData as Boot).run();
+const reactor = new Reactor(workerData as Boot);
+become(reactor);
+await reactor.run();
