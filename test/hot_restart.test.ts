@@ -14,7 +14,11 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 describe("a hot restart", () => {
   for (const model of ["process", "thread", "base"] satisfies ServerModel[]) {
     test(`three times under load fails no request (${model})`, async () => {
-      await using program = await Program.start({ model, workers: model === "base" ? 1 : 2 });
+      await using program = await Program.start({
+        model,
+        workers: model === "base" ? 1 : 2,
+        drainTimeout: 60_000,
+      });
       const pids = new Set([program.pid]);
       const load = new Load(program.addr, 4);
       for (let i = 0; i < 3; i++) {

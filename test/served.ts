@@ -6,6 +6,7 @@ import {
   dial,
   type Server,
   type ServerOptions,
+  type ServerStats,
   type StreamNetwork,
 } from "../src/index.ts";
 import { programPath } from "./child.ts";
@@ -116,4 +117,17 @@ export async function start(options: Partial<ServerOptions>): Promise<Started> {
   });
   const addr = server.addrs[0] as Addr;
   return { server, addr, lines, [Symbol.asyncDispose]: () => server.stop() };
+}
+
+/** The numbers of a server once they say this: a worker that is busy is shown as it was before. */
+export async function numbers(
+  server: Server,
+  expected: Partial<ServerStats>,
+): Promise<ServerStats> {
+  let stats = await server.stats();
+  await until(`its numbers are ${JSON.stringify(expected)}`, async () => {
+    stats = await server.stats();
+    return Object.entries(expected).every(([key, n]) => stats[key as keyof ServerStats] === n);
+  });
+  return stats;
 }

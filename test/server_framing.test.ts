@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createServer, delimited, lengthPrefixed, type ServerFraming } from "../src/index.ts";
 import { programPath } from "./child.ts";
-import { connect, pause } from "./served.ts";
+import { connect, numbers, pause } from "./served.ts";
 
 const start = (framing: ServerFraming) =>
   createServer({
@@ -37,8 +37,7 @@ test("messages arrive whole, however they are cut, and are answered in order", a
       assert.equal(String(Buffer.from(message ?? [])), `${text.length}:${text}`);
     }
     await sent;
-    const { requests, malformed } = await server.stats();
-    assert.deepEqual([requests, malformed], [4, 0]);
+    await numbers(server, { requests: 4, malformed: 0 });
   }
 });
 
@@ -59,9 +58,7 @@ test("a malformed message closes its connection alone, and is counted", async ()
   await gone.close();
   await peer.write("b");
   assert.equal(String(Buffer.from((await peer.read()) ?? [])), "1:b");
-  while ((await server.stats()).live > 1) await pause(5);
-  const { malformed, closed, died } = await server.stats();
-  assert.deepEqual([malformed, closed, died], [1, 2, 0]);
+  await numbers(server, { malformed: 1, closed: 2, live: 1, died: 0 });
 });
 
 test("a framing that makes no sense is refused", async () => {

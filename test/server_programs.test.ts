@@ -132,8 +132,8 @@ describe("socket activation", { skip: lacks("bash", "-c", "true") }, () => {
     const options = {
       model: "process",
       listen: [
-        ["tcp", "127.0.0.1:1"],
         ["tcp", "127.0.0.1:0"],
+        ["tcp", "127.0.0.1:1", { name: "web" }],
       ],
     };
     const script = `export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec "$0" "$@"`;
@@ -146,7 +146,7 @@ describe("socket activation", { skip: lacks("bash", "-c", "true") }, () => {
       const text = await new Promise<string>((resolve) => {
         child.stdout?.setEncoding("utf8").once("data", resolve);
       });
-      assert.match(text, new RegExp(`^ready ${child.pid} 127.0.0.1:${port} 127.0.0.1:\\d+`));
+      assert.match(text, new RegExp(`^ready ${child.pid} 127.0.0.1:\\d+ 127.0.0.1:${port}\n`));
       const { pid } = await whoServes(listener.addr);
       assert.notEqual(pid, child.pid);
     } finally {

@@ -70,7 +70,8 @@ class Watched {
   private readonly base: number;
   private readonly slot: number;
   private readonly threshold: number;
-  private readonly channel: BroadcastChannel;
+  /** To the watchdog. */
+  private readonly tell: (message: SysmonMessage) => void;
   private readonly now = sharedClock();
   private readonly keys = new Map<string, number>();
   private readonly runningBefore = observer.running;
@@ -78,14 +79,13 @@ class Watched {
   private current: Holder | undefined;
   private since = 0;
 
-  constructor(shared: SysmonShared, slot: number) {
+  constructor(shared: SysmonShared, slot: number, tell: (message: SysmonMessage) => void) {
     this.ints = new Int32Array(shared.memory);
     this.floats = new Float64Array(shared.memory);
     this.slot = slot;
     this.base = HEADER + slot * SLOT;
     this.threshold = shared.threshold;
-    this.channel = new BroadcastChannel(shared.channel);
-    this.channel.unref();
+    this.tell = tell;
     observer.running = this.running;
     this.unhook = promiseHooks.createHook({
       init: (promise: Owned) => {
@@ -152,10 +152,6 @@ class Watched {
     this.tell({ kind: "ended", slot: this.slot, seq, hold });
   }
 
-  private tell(message: SysmonMessage): void {
-    this.channel.postMessage(message);
-  }
-
   readonly stop = (): void => {
     process.off("exit", this.stop);
     this.unhook();
@@ -163,14 +159,15 @@ class Watched {
     if (observer.running === this.running) observer.running = this.runningBefore;
     this.ints[this.base + SEQ] = 0;
     Atomics.store(this.ints, this.base + THREAD, 0);
-    this.channel.close();
   };
 }
 
 let watched: Watched | undefined;
+/** This thread has started the watchdog. */
+let running = false;
 
 /** Takes a slot for this thread and begins to stamp. Does nothing when every slot is taken. */
-function join(shared: SysmonShared): void {
+function join(shared: SysmonShared, tell: (message: SysmonMessage) => void): void {
   const ints = new Int32Array(shared.memory);
   for (let slot = 0; slot < SLOTS; slot++) {
     const at = HEADER + slot * SLOT + THREAD;
@@ -178,7 +175,7 @@ function join(shared: SysmonShared): void {
     for (let used = ints[USED] as number; used <= slot; used = ints[USED] as number) {
       Atomics.compareExchange(ints, USED, used, slot + 1);
     }
-    watched = new Watched(shared, slot);
+    watched = new Watched(shared, slot, tell);
     return;
   }
 }
@@ -194,26 +191,28 @@ export interface Sysmon extends AsyncDisposable {
 /**
  * Starts the watchdog: every goroutine that runs for longer than `threshold` ms without an await is
  * reported with its number, its name, where it was started and, on the main thread, the stack that it
- * was running. Threads that are started later are watched too. Throws when it runs already.
+ * was running. Threads that are started later are watched too. Resolves when it watches; fails when it
+ * runs already.
  *
  * It is for finding the place; it costs a few hundred ns per await while it is on, nothing while it is off.
  *
  * @example
  * import { go, sleep, startSysmon } from "coronet";
  * let name = "";
- * await using _ = startSysmon({ threshold: 20, onLongHold: (hold) => (name ||= hold.name) });
+ * await using _ = await startSysmon({ threshold: 20, onLongHold: (hold) => (name ||= hold.name) });
  * go(async function hog() {
  *   for (const end = Date.now() + 100; Date.now() < end; );
  * });
  * while (name === "") await sleep(5);
  * console.log(name); // hog
  */
-export function startSysmon(options: SysmonOptions = {}): Sysmon {
+export async function startSysmon(options: SysmonOptions = {}): Promise<Sysmon> {
   const { threshold = DEFAULT_THRESHOLD_MS, onLongHold } = options;
   if (!(threshold >= 1)) {
     throw new RangeError(`startSysmon: threshold takes ms from 1 on, got ${threshold}`);
   }
-  if (watched !== undefined) throw new Error("startSysmon: it runs already");
+  if (running) throw new Error("startSysmon: it runs already");
+  running = true;
   const shared: SysmonShared = {
     memory: new SharedArrayBuffer((HEADER + SLOT * SLOTS) * 4),
     channel: `coronet.sysmon.${process.pid}.${threadId}.${Number(process.hrtime.bigint())}`,
@@ -224,16 +223,25 @@ export function startSysmon(options: SysmonOptions = {}): Sysmon {
     workerData: shared,
     name: "coronet sysmon",
   });
+  await new Promise<void>((resolve, reject) => {
+    watchdog.once("error", (error) => {
+      running = false;
+      reject(error);
+    });
+    watchdog.once("message", () => resolve());
+  });
   if (onLongHold !== undefined) watchdog.on("message", onLongHold);
   watchdog.unref();
   setEnvironmentData(ENVIRONMENT_KEY, shared);
-  join(shared);
+  // Straight to it: what is said before it has begun waits for it.
+  join(shared, (message) => watchdog.postMessage(message));
   const ints = new Int32Array(shared.memory);
   const stop = async (): Promise<void> => {
     if (getEnvironmentData(ENVIRONMENT_KEY) === shared)
       setEnvironmentData(ENVIRONMENT_KEY, undefined);
     watched?.stop();
     watched = undefined;
+    running = false;
     await watchdog.terminate();
   };
   return {
@@ -246,4 +254,8 @@ export function startSysmon(options: SysmonOptions = {}): Sysmon {
 }
 
 const inherited = getEnvironmentData(ENVIRONMENT_KEY) as SysmonShared | undefined;
-if (inherited !== undefined && threadId !== 0) join(inherited);
+if (inherited !== undefined && threadId !== 0) {
+  const channel = new BroadcastChannel(inherited.channel);
+  channel.unref();
+  join(inherited, (message) => channel.postMessage(message));
+}

@@ -98,6 +98,16 @@ function print(hold: LongHold, goesOn: boolean): void {
 const session = new Session();
 let connected = false;
 
+/** Opens the door to the main thread; a Node that is built without an inspector has none. */
+function connect(): void {
+  try {
+    session.connectToMainThread();
+    connected = true;
+  } catch {
+    // Reports have no stack then.
+  }
+}
+
 /** Frames of the program: the expression's own, Node's and empty lines are left out. */
 function framesOf(stack: readonly string[]): string | undefined {
   const frames = stack
@@ -111,12 +121,7 @@ const EXPRESSION = `[globalThis[Symbol.for("${CURRENT_SEQ}")]?.(), new Error().s
 
 /** Asks for the main thread's stack; it belongs to the hold only if that still lasts there. */
 function askStack(entry: Seen): void {
-  try {
-    if (!connected) session.connectToMainThread();
-    connected = true;
-  } catch {
-    return;
-  }
+  if (!connected) return;
   entry.asked = true;
   session.post("Runtime.evaluate", { expression: EXPRESSION, silent: true }, (error, answer) => {
     entry.asked = false;
@@ -189,6 +194,9 @@ function report(hold: LongHold): void {
   else print(hold, false);
 }
 
+parentPort?.on("message", onMessage);
 const channel = new BroadcastChannel(shared.channel);
 channel.onmessage = (event) => onMessage((event as { data: SysmonMessage }).data);
+connect();
+parentPort?.postMessage("watching");
 setInterval(look, Math.max(1, shared.threshold / 4));

@@ -16,6 +16,12 @@ const FIRST_FD = 4;
 const PATIENCE_MS = 60_000;
 const READY = "coronet server is ready";
 
+/** What the service manager said to this process goes for its successor. */
+function environment(handover: Handover): NodeJS.ProcessEnv {
+  const { WATCHDOG_PID: _, ...env } = process.env;
+  return { ...env, [HANDOVER]: JSON.stringify(handover) };
+}
+
 export class Handing {
   /** Resolves when the new program's server is ready; fails when it ends before. */
   readonly done: Promise<void>;
@@ -26,7 +32,7 @@ export class Handing {
     const handover: Handover = { pid: process.pid, sockets: renumbered };
     this.child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
       stdio: ["inherit", "inherit", "inherit", "ipc", ...sockets.map(({ fd }) => fd)],
-      env: { ...process.env, [HANDOVER]: JSON.stringify(handover) },
+      env: environment(handover),
     });
     this.done = this.wait();
   }

@@ -145,14 +145,8 @@ export class Service {
     await this.module.stop?.(this.info);
   }
 
-  /**
-   * Stops accepting. A connection that came just now may have woken this worker alone among those that
-   * wait for the socket (EPOLLEXCLUSIVE, epoll_ctl(2)): so first the poller forgets the socket, which
-   * the deadline brings about, and then what waits in it is taken.
-   */
+  /** Takes what waits in the socket: at a stop nobody else will, and the kernel would refuse it. */
   private leave(listener: Listener): void {
-    if (listener.fd.closing) return;
-    listener.setDeadline(new Date(0));
     for (let n = 0; n < LAST_ACCEPTS && this.live.size < this.boot.maxConnections; n++) {
       const conn = listener.acceptNow();
       if (conn === undefined) return;

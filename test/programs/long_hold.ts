@@ -31,13 +31,11 @@ if (!isMainThread) {
   await go(hog, 120).join();
   console.log(`thread counted ${stats().longHolds}`);
 } else {
-  const sysmon = startSysmon({ threshold: what === "others" ? 1000 : 50 });
+  const sysmon = await startSysmon({ threshold: what === "others" ? 1000 : 50 });
   if (what === "thread") {
     const worker = new Worker(new URL(import.meta.url), { argv: [what] });
     await new Promise((resolve) => worker.once("exit", resolve));
   } else {
-    // The watchdog needs a moment to start.
-    await sleep(200);
     if (what === "others") await go(polite).join();
     else await go(hog, what === "endless" ? Infinity : 200).join();
   }
