@@ -63,21 +63,23 @@ for (const model of ["process", "thread"] satisfies ServerModel[]) {
   });
 }
 
-test("a second SIGINT ends at once", async () => {
-  await using program = await Program.start({ model: "process", drainTimeout: 60_000 });
-  await using conn = await connect(program.addr);
-  await ask(conn, "id");
-  program.signal("SIGINT");
-  await until("it stops listening", () =>
-    connect(program.addr).then(
-      (extra) => extra.close().then(() => false),
-      () => true,
-    ),
-  );
-  program.signal("SIGINT");
-  const { status } = await program.child.ended;
-  assert.equal(status, 0);
-});
+for (const model of ["process", "thread", "base"] satisfies ServerModel[]) {
+  test(`a second SIGINT ends at once (${model})`, async () => {
+    await using program = await Program.start({ model, drainTimeout: 1_000_000 });
+    await using conn = await connect(program.addr);
+    await ask(conn, "id");
+    program.signal("SIGINT");
+    await until("it stops listening", () =>
+      connect(program.addr).then(
+        (extra) => extra.close().then(() => false),
+        () => true,
+      ),
+    );
+    program.signal("SIGINT");
+    const { status } = await program.child.ended;
+    assert.equal(status, 0);
+  });
+}
 
 test("workers end by themselves when their supervisor is killed", async () => {
   await using program = await Program.start({ model: "process", workers: 2 });

@@ -70,6 +70,8 @@ export class Service {
   /** Requests that the module has counted itself. */
   private counted = false;
   private draining: Promise<void> | undefined;
+  /** The drain waits no longer for handlers. */
+  private late = false;
 
   constructor(boot: Boot, listeners: readonly Listener[], onRecycle: () => void) {
     this.boot = boot;
@@ -124,11 +126,12 @@ export class Service {
   }
 
   /**
-   * Stops accepting (`onLeft`), tells the handlers, and waits for them: those that have not ended after `timeout`
-   * ms lose their connections. Then stop(). Twice is harmless.
+   * Stops accepting (`onLeft`), tells the handlers, and waits for them: those that have not ended after
+   * `timeout` ms lose their connections. Then stop(). Once more with 0 ends the wait.
    */
   drain(timeout: number, onLeft: () => void): Promise<void> {
-    this.draining ??= this.end(timeout, onLeft);
+    if (this.draining === undefined) this.draining = this.end(timeout, onLeft);
+    else if (timeout === 0) this.giveUp();
     return this.draining;
   }
 
@@ -156,13 +159,15 @@ export class Service {
 
   /** Waits until no connection is live, at most so long. */
   private async empty(ms: number): Promise<void> {
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      this.wakeAll();
-    }, ms);
-    while (this.live.size > 0 && !late) await this.oneEnded();
+    this.late = false;
+    const timer = setTimeout(() => this.giveUp(), ms);
+    while (this.live.size > 0 && !this.late) await this.oneEnded();
     clearTimeout(timer);
+  }
+
+  private giveUp(): void {
+    this.late = true;
+    this.wakeAll();
   }
 
   private oneEnded(): Promise<void> {

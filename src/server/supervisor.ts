@@ -10,7 +10,6 @@
  *    that doubles with every such end, up to half a minute. No defect makes a busy loop of starts.
  *  - A reload either replaces every worker or none.
  */
-import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { Mutex } from "../sync/mutex.ts";
 import type { Settings } from "./options.ts";
 import type { Sockets } from "./sockets.ts";
@@ -55,16 +54,11 @@ export class Supervisor {
   private died = 0;
   private generation = 0;
   private stopping: Promise<void> | undefined;
-  private whenStopped: Resolve<void>;
-  /** Resolves when the last worker is gone after stop(). */
-  readonly stopped: Promise<void>;
 
   constructor(settings: Settings, sockets: Sockets) {
     this.settings = settings;
     this.sockets = sockets;
     this.slots = Array.from({ length: settings.workers }, (_, index) => new Slot(index));
-    this.stopped = parked<void>();
-    this.whenStopped = resolver<void>();
   }
 
   /** Starts every worker; fails, with none running, when one of them does not begin. */
@@ -87,7 +81,7 @@ export class Supervisor {
   /** Lets every worker finish what it has, at most `timeout` ms; a second call may hasten it. */
   stop(timeout: number): Promise<void> {
     if (this.stopping !== undefined) {
-      if (timeout === 0) for (const worker of this.all) worker.kill();
+      if (timeout === 0) for (const worker of this.all) void worker.drain(0);
       return this.stopping;
     }
     this.stopping = this.drainAll(timeout);
@@ -114,7 +108,6 @@ export class Supervisor {
   private async drainAll(timeout: number): Promise<void> {
     for (const slot of this.slots) clearTimeout(slot.timer);
     await Promise.all([...this.all].map((worker) => worker.drain(timeout)));
-    this.whenStopped();
   }
 
   private async replaceAll(): Promise<void> {

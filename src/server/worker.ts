@@ -16,6 +16,7 @@ import { noTotals, type ServiceStats, type WorkerState, type WorkerStats } from 
 
 /** What a worker has, beyond its drain timeout, to end by itself before it is killed, in ms. */
 const PATIENCE_MS = 3000;
+const LONGEST_MS = 0x7fff_ffff;
 /** How long a worker may take to tell its numbers, in ms: a busy one is not waited for. */
 const STATS_MS = 500;
 
@@ -80,7 +81,7 @@ export abstract class Worker {
     if (this.state === "ended") return;
     this.state = "draining";
     this.tell({ type: "drain", timeout });
-    const timer = setTimeout(() => this.kill(), timeout + PATIENCE_MS);
+    const timer = setTimeout(() => this.kill(), Math.min(timeout + PATIENCE_MS, LONGEST_MS));
     await this.ended;
     clearTimeout(timer);
   }
