@@ -112,8 +112,8 @@ class Watch implements Disposable {
 async function run(args: Arguments): Promise<number> {
   const module = resolve(args.positionals[0] as string);
   const server = await start(module, args);
-  for (const addr of server.addrs) print(`listening on ${addr}`);
   using _ = args.flag("watch") ? new Watch(server, dirname(module)) : undefined;
+  for (const addr of server.addrs) print(`listening on ${addr}`);
   await server.closed;
   return 0;
 }
