@@ -54,6 +54,8 @@ describe("a connection that is transferred", () => {
       await conn.write(sent);
       await conn.closeWrite();
       assertSameBytes(await received, sent);
+      // The handler that transferred it last is told a moment after the one that has taken it.
+      while (threads.stats().live > 0) await turn();
       const { transferred } = threads.stats();
       assert.ok(transferred > 0);
       const each = threads.threads.map((t) => t.stats);
@@ -65,6 +67,20 @@ describe("a connection that is transferred", () => {
         each.reduce((sum, t) => sum + t.transferred, 0),
         transferred,
       );
+    }));
+
+  test("there and back, and waits at each stop, is with one poller at a time", () =>
+    freed(async () => {
+      await using threads = await start();
+      await using conn = await ask(threads, "wander");
+      // It comes back under the number that it had, as that was free again.
+      for (let i = 0; i < 40; i++) {
+        await conn.write(String(i % 10));
+        assert.equal(await readText(conn, 1), String(i % 10));
+      }
+      await conn.close();
+      while (threads.stats().live > 0) await turn();
+      assert.equal(threads.stats().transferred, 40);
     }));
 
   test("from the thread that started the others brings its message along", () =>
@@ -303,6 +319,21 @@ test("connections of another process wander between two threads: not a byte is l
     assert.equal(stdout, `${count} intact\n`, stderr);
     assert.equal(threads.stats().lost, 0);
     assert.ok(threads.stats().transferred > count);
+  }));
+
+test("a module that serves no connections fails when one is transferred to it", () =>
+  freed(async () => {
+    const errors: unknown[] = [];
+    const module = new URL("data:text/javascript,export const start = () => {}");
+    const onExit = (_: Thread, error: unknown): void => void errors.push(error);
+    await using threads = await start({ module, threads: 1, listen: undefined, onExit });
+    await using conns = await pair();
+    await transfer(conns.b, first(threads)).catch(() => {});
+    while (errors.length === 0) await turn();
+    assert.match(String(errors[0]), /transferred to a module that exports no receive/);
+    const wrong = new URL("data:text/javascript,export const receive = 7");
+    const starting = start({ module: wrong, listen: undefined });
+    await assert.rejects(starting, /its export "receive" must be a function/);
   }));
 
 test("a NetError of a transfer says what it was about", async () => {

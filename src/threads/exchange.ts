@@ -70,6 +70,8 @@ function packetsOf(from: number, number: number, passport: Uint8Array): Uint8Arr
 interface Underway {
   readonly conn: SocketConn;
   readonly target: number;
+  /** It has left: nobody but the target, or the one that started it, can say what becomes of it. */
+  sent: boolean;
   /** True when it was taken, false when it has come back. */
   readonly settle: Resolve<boolean>;
 }
@@ -97,7 +99,8 @@ export class Exchange {
   /** Told how a transfer ended: true when the target has taken the connection. */
   onSettled: (taken: boolean) => void = () => {};
   private readonly runtime: Runtime = runtime();
-  private readonly inbox: FD;
+  private readonly sysfd: number;
+  private inbox: FD | undefined;
   private readonly receiver: Receiver;
   private readonly others = new Map<number, FD>();
   /** Threads that were gone before this one had heard of them. */
@@ -110,11 +113,17 @@ export class Exchange {
   private readonly onGone: (id: number) => void;
   private last = 0;
 
-  /** Receives on `sysfd`, which becomes its own. `onGone` is told when an id's fd is given up. */
+  /** Will receive on `sysfd`, which becomes its own. `onGone` is told when an id's fd is given up. */
   constructor(id: number, sysfd: number, receiver: Receiver, onGone: (id: number) => void) {
     this.id = id;
     this.receiver = receiver;
     this.onGone = onGone;
+    this.sysfd = sysfd;
+  }
+
+  /** Receives from now on: this thread knows the others. What was sent before lies there. */
+  open(): void {
+    const { sysfd } = this;
     this.inbox = receiveOn(this.runtime, sysfd, () => this.take(sysfd));
   }
 
@@ -140,15 +149,13 @@ export class Exchange {
 
   /** Receives nothing more: what comes goes back when this thread has ended. */
   close(): void {
-    void this.inbox.close();
+    void this.inbox?.close();
   }
 
   /** Gives up everything, without a word to the others. */
   end(): void {
     this.close();
-    for (const fd of this.others.values()) fd.abandon();
-    this.others.clear();
-    for (const each of [...this.underway.keys()]) this.settle(each, true);
+    for (const id of [...this.others.keys()]) this.leave(id);
   }
 
   // ---- sending
@@ -193,12 +200,16 @@ export class Exchange {
     this.last = (this.last + 1) >>> 0;
     const number = this.last;
     const settled = parked<boolean>();
-    this.underway.set(number, { conn, target, settle: resolver() });
+    const underway: Underway = { conn, target, sent: false, settle: resolver() };
+    this.underway.set(number, underway);
     // Whoever waits for a transfer keeps the process alive.
     this.runtime.hold();
     const packets = packetsOf(this.id, number, passport);
     try {
-      await this.post(to, packets, conn.fd.sysfd, signal, () => conn.fd.depart());
+      await this.post(to, packets, conn.fd.sysfd, signal, () => {
+        underway.sent = true;
+        conn.fd.depart();
+      });
     } catch (cause) {
       this.settle(number, false);
       if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
@@ -265,8 +276,8 @@ export class Exchange {
   /** Another thread has ended, and everything that came back from it is here. */
   leave(id: number): void {
     // What has not come back was taken.
-    for (const [number, { target }] of [...this.underway]) {
-      if (target === id) this.settle(number, true);
+    for (const [number, { target, sent }] of [...this.underway]) {
+      if (target === id && sent) this.settle(number, true);
     }
     this.pieces.delete(id);
     this.unsaid.delete(id);

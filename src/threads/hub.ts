@@ -56,6 +56,7 @@ export class Hub {
     // Nobody transfers to the one that started the threads; it only transfers to them.
     const refuse = (conn: { close(): Promise<void> }): void => void conn.close();
     this.exchange = new Exchange(PARENT, receiving, refuse, () => {});
+    this.exchange.open();
   }
 
   /** Makes the inbox of a thread. */
@@ -72,10 +73,12 @@ export class Hub {
     this.exchange.add(thread.id, line.sending);
     thread.tell({ type: "peer", id: PARENT, index: PARENT, fd: this.own });
     for (const [other, its] of this.lines) {
-      if (!its.joined || !other.alive) continue;
+      if (other === thread || !its.joined || !other.alive) continue;
       this.introduce(thread, other, its);
-      if (other !== thread) this.introduce(other, thread, line);
+      this.introduce(other, thread, line);
     }
+    // Last: when it has heard of itself it knows everybody, and receives.
+    this.introduce(thread, thread, line);
   }
 
   private introduce(to: Thread, thread: Thread, line: Line): void {

@@ -41,6 +41,11 @@ class ConnGoroutine extends Goroutine<unknown> {
   }
 }
 
+/** The handler of connections in a module that has none for them. */
+function nobody(): never {
+  throw new TypeError("a connection was transferred to a module that exports no receive");
+}
+
 export class Reactor {
   readonly info: ThreadInfo;
   readonly counters: Counters;
@@ -86,12 +91,22 @@ export class Reactor {
   async run(): Promise<void> {
     const { port } = this.boot;
     this.module = (await import(this.boot.module)) as ThreadModule;
-    if (this.origin !== undefined && typeof this.module.default !== "function") {
-      throw new TypeError(`${this.boot.module}: its default export must serve a connection`);
-    }
+    this.checkModule();
     await this.module.start?.(this.info);
     port.on("message", (order: Order) => this.onOrder(order));
     this.report({ type: "ready" });
+  }
+
+  private checkModule(): void {
+    const { module } = this.boot;
+    if (this.origin !== undefined && typeof this.module.default !== "function") {
+      throw new TypeError(`${module}: its default export must serve a connection`);
+    }
+    for (const name of ["default", "receive", "start", "stop"] as const) {
+      const type = typeof this.module[name];
+      if (type === "function" || type === "undefined") continue;
+      throw new TypeError(`${module}: its export "${name}" must be a function`);
+    }
   }
 
   private onOrder(order: Order): void {
@@ -107,8 +122,10 @@ export class Reactor {
   private meet({ id, index, fd, counters }: Extract<Order, { type: "peer" }>): void {
     const { exchange } = this;
     const known = exchange.add(id, fd);
-    if (known && counters !== undefined)
+    if (known && counters !== undefined) {
       this.peers.set(id, new Peer(id, index, counters, exchange));
+    }
+    if (id === this.info.id) exchange.open();
   }
 
   private serveFrom({ kind, fd }: Source): void {
@@ -148,8 +165,7 @@ export class Reactor {
 
   /** As serve, of a connection that came from another thread. */
   serveTransferred(conn: SocketConn, transferred: Transferred): void {
-    const { receive } = this.module;
-    const handler = (receive ?? this.module.default) as AnyFunction;
+    const handler = (this.module.receive ?? this.module.default ?? nobody) as AnyFunction;
     const info = { ...this.info, transferred };
     launch(new ConnGoroutine(handler, this, conn), [conn, info, transferred.message]);
   }

@@ -370,7 +370,12 @@ export async function startThreads(options: ThreadsOptions): Promise<Threads> {
   checkOptions(options);
   const choose = chooserOf(options.placement ?? "least-busy");
   const listener = await listenFirst(options);
-  const threads = new Threads(options, count, listener, choose);
-  await threads.begin();
-  return threads;
+  try {
+    const threads = new Threads(options, count, listener, choose);
+    await threads.begin();
+    return threads;
+  } catch (error) {
+    await listener?.close();
+    throw error;
+  }
 }

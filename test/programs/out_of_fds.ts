@@ -5,7 +5,7 @@
 import { type Conn, dial, go, listen, stats } from "../../src/index.ts";
 import { openFds } from "../../testing/leaks.ts";
 
-const CLIENTS = 160;
+const CLIENTS = 240;
 const listener = await listen("tcp", "127.0.0.1:0");
 console.log(String(listener.addr));
 
