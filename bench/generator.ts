@@ -46,10 +46,15 @@ export interface ChurnReport extends Report {
   connectionsPerSecond: number;
 }
 
+export interface ProxyReport extends Omit<Report, "latency"> {
+  bytes: number;
+}
+
 export interface Reports {
   echo: EchoReport;
   fairness: FairnessReport;
   churn: ChurnReport;
+  proxy: ProxyReport;
 }
 
 export type Options = Readonly<Record<string, string | number>>;
@@ -104,7 +109,8 @@ export async function generate<Name extends keyof Reports>(
   const output = await outputOf(child, seconds * 1000 + PATIENCE_MS);
   const report = JSON.parse(output) as Reports[Name];
   if (report.errors > 0) throw new Error(`${report.errors} connections failed`);
-  if (report.latency.count === 0) throw new Error("not one reply within the measured time");
+  if ("latency" in report && report.latency.count === 0)
+    throw new Error("not one reply within the measured time");
   return report;
 }
 

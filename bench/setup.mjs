@@ -123,8 +123,10 @@ function cItems() {
     fairness: ["generators/fairness.c", ...pingpong, "-pthread"],
     churn: ["generators/churn.c", ...common],
     idle: ["generators/idle.c", ...common],
+    proxy: ["generators/proxy.c", ...common],
     histogram_check: ["generators/histogram_check.c", ...common],
     c_epoll: ["servers/c_epoll.c", ...common],
+    c_splice: ["servers/c_splice.c", ...common],
   };
   const flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"];
   return Object.entries(programs).map(([name, sources]) => ({
@@ -143,7 +145,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "sync", "chan"].map((name) => ({
+  return ["net", "gnet", "sync", "chan", "proxy"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

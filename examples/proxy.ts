@@ -5,13 +5,13 @@
  *
  * Two goroutines per connection, one for each direction. The end of one direction is passed on as
  * just that, so a client may say "that was all" and still read its answer. Neither side can be
- * flooded: nothing is read before what was read last has been written.
+ * flooded: nothing is read before what was read last has been written. The bytes stay in the kernel.
  *
  *   node dist/examples/proxy.js                                            shows itself, and ends
  *   node dist/examples/proxy.js --serve --port 8080 --to example.com:80    passes connections on
  */
 import { parseArgs } from "node:util";
-import { type Conn, dial, go, type Listener, listen, NetError } from "coronet";
+import { type Conn, copy, dial, go, type Listener, listen, NetError, readAll } from "coronet";
 
 const { values } = parseArgs({
   options: {
@@ -50,28 +50,26 @@ async function proxy(client: Conn, target: string) {
 
 /** One direction: all that comes from the one goes to the other, and then its end. */
 async function pass(from: Conn, to: Conn) {
-  for await (const chunk of from) await to.write(chunk);
+  await copy(to, from);
   await to.closeWrite();
 }
 
 /** A server that answers only when it has heard everything. */
 async function serveUpperCase(upstream: Listener) {
   for await (const conn of upstream) {
-    const text = await readAll(conn);
+    const text = await readText(conn);
     await conn.write(`${text.length} bytes, ${text.toUpperCase()}`);
     await conn.close();
   }
 }
 
-async function readAll(conn: Conn) {
-  let text = "";
-  for await (const chunk of conn) text += Buffer.from(chunk).toString("latin1");
-  return text;
+async function readText(conn: Conn) {
+  return Buffer.from(await readAll(conn)).toString("latin1");
 }
 
 async function visit() {
   await using conn = await dial("tcp", String(listener.addr));
   await conn.write("hello proxy");
   await conn.closeWrite();
-  console.log(await readAll(conn));
+  console.log(await readText(conn));
 }

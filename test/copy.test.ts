@@ -8,6 +8,7 @@ import {
   BufWriter,
   type Conn,
   copy,
+  discard,
   go,
   limitReader,
   multiReader,
@@ -28,6 +29,7 @@ import {
   failure,
   inMs,
   MORE_THAN_FITS,
+  nextChunk,
   pattern,
   pieces,
   readAll,
@@ -184,6 +186,16 @@ for (const [name, from, to] of ways) {
       assert.equal((await readFull(link.sink, 3)).length, 3);
     });
 
+    run("bytes that are put back wake a copy that waits", async (link) => {
+      const copying = copy(link.dst, link.src);
+      assert.ok(await staysPending(copying));
+      link.src.unread(Buffer.from("abc"));
+      assert.equal(String(Buffer.from(await readFull(link.sink, 3))), "abc");
+      await feed(link.client, Buffer.from("def"));
+      assert.equal(await copying, 6);
+      assert.equal(String(Buffer.from(await readFull(link.sink, 3))), "def");
+    });
+
     run("a deadline of the source ends it", async (link) => {
       link.src.setReadDeadline(inMs(1));
       const error = await failure(copy(link.dst, link.src), "ERR_DEADLINE");
@@ -283,6 +295,17 @@ function reader(text: string): Reader["read"] {
     return n === 0 ? null : n;
   };
 }
+
+test("packets stay packets", (t) =>
+  withLeakCheck(t, async () => {
+    const packets = (): ReturnType<typeof abstractPair> => abstractPair("unixpacket");
+    await using link = await chain(packets, packets);
+    const copying = copy(link.dst, link.src);
+    for (const packet of ["one", "three"]) await link.client.write(packet);
+    for (const length of [3, 5]) assert.equal((await nextChunk(link.sink))?.length, length);
+    await link.client.closeWrite();
+    assert.equal(await copying, 8);
+  }));
 
 test("a source that is reset fails with ECONNRESET; what came before has arrived", (t) =>
   withLeakCheck(t, async () => {
@@ -533,6 +556,15 @@ describe("copy of a file", () => {
   });
 });
 
+test("a copy between two that never wait leaves turns to others", async () => {
+  let stopped = false;
+  setImmediate(() => {
+    stopped = true;
+  });
+  const endless: Reader = { read: async (p) => (stopped ? null : p.length) };
+  assert.ok((await copy(discard, endless)) > 0);
+});
+
 test("copy into a buffered writer sends what it gathered first", (t) =>
   withLeakCheck(t, async () => {
     await using link = await chain(tcpPair, tcpPair);
@@ -562,6 +594,11 @@ test("readers and writers of any kind can be copied", async () => {
   };
   assert.equal(await copy(sink, teeReader({ read: reader("abc") }, see)), 3);
   assert.deepEqual([text, seen], ["abc", "abc"]);
+  const short = { write: async () => 1 };
+  const taken = await copy(short, { read: reader("abc") }).catch((reason: unknown) => reason);
+  const cut = taken as NetError;
+  assert.deepEqual([cut.code, cut.bytesWritten], ["ERR_SHORT_WRITE", 1]);
+  assert.equal(String(Buffer.from(cut.partial ?? [])), "bc");
   const failing = { write: () => Promise.reject(new Error("full")) };
   const error = await copy(failing, { read: reader("abc") }).catch((reason: unknown) => reason);
   const { message, partial, bytesWritten } = error as NetError;

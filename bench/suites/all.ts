@@ -5,6 +5,7 @@ import { churn } from "./churn.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { idle } from "./idle.ts";
+import { proxy } from "./proxy.ts";
 import { sync } from "./sync.ts";
 import { moves, threads } from "./threads.ts";
 
@@ -13,6 +14,7 @@ export const suites: readonly Suite[] = [
   churn,
   idle,
   fairness,
+  proxy,
   sync,
   chan,
   parked,

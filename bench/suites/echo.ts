@@ -20,7 +20,10 @@ const SMALLEST_BUFFER = 4096;
 const BUSY = 0.96;
 
 /** What all generators' reports have in common, as a measurement. */
-export function measurement(report: Report, figures: Record<string, number>): Measurement {
+export function measurement(
+  report: Omit<Report, "latency">,
+  figures: Record<string, number>,
+): Measurement {
   const generatorShare = report.generatorCpu / report.seconds;
   const serverShare = report.serverCpu / report.seconds;
   return {

@@ -104,6 +104,11 @@ export class Ahead {
     return text;
   }
 
+  /** Passes over n bytes; something else is to be taken or dropped after it. */
+  skip(n: number): void {
+    this.start += n;
+  }
+
   drop(n: number): void {
     this.start += n;
     if (this.start !== this.end) return;
@@ -116,10 +121,11 @@ export class Ahead {
     return this.memory[this.start + offset] as number;
   }
 
-  /** The offset of the first `needle` that begins at `from` or later, or -1. */
-  indexOf(needle: number | Uint8Array, from: number): number {
-    const { memory, start, end } = this;
-    if (start + from >= end) return -1;
+  /** The offset of the first `needle` between `from` and `to`, or -1. */
+  indexOf(needle: number | Uint8Array, from: number, to = this.length): number {
+    const { memory, start } = this;
+    const end = start + to;
+    if (from >= to) return -1;
     const within = end === memory.length ? memory : memory.subarray(0, end);
     const at = within.indexOf(needle, start + from);
     return at === -1 ? -1 : at - start;

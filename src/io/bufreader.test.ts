@@ -134,6 +134,39 @@ for (const [over, make] of inputs) {
   });
 }
 
+test("what stands before a delimiter can be read in pieces", async () => {
+  for (const size of [1, 2, 5, 100]) {
+    for (const trickle of [true, false]) {
+      const content = "aaabaaba-aab!--aab".replaceAll("!", "x".repeat(300));
+      const pieces = trickle ? [...content] : [content];
+      const reader = new BufReader(new Pieces(...pieces, "rest"));
+      const parts: string[] = [];
+      for (let i = 0; i < 4; i++) {
+        const part = reader.until("aab");
+        const p = new Uint8Array(size);
+        let got = "";
+        for (let n = await part.read(p); n !== null; n = await part.read(p)) {
+          assert.ok(n > 0);
+          got += text(p.subarray(0, n));
+        }
+        assert.equal(await part.read(p), null);
+        parts.push(got);
+      }
+      assert.deepEqual(parts, ["a", "", "a-", `${"x".repeat(300)}--`]);
+      const last = reader.until("aab");
+      assert.equal(await last.read(new Uint8Array(0)), 0);
+      const p = new Uint8Array(100);
+      let got = "";
+      const ended = (async () => {
+        for (;;) got += text(p.subarray(0, (await last.read(p)) as number));
+      })();
+      const error = await ioError(ended, "ERR_UNEXPECTED_EOF");
+      assert.equal(got + text(error.partial ?? null), "rest");
+      assert.throws(() => reader.until(""), RangeError);
+    }
+  }
+});
+
 test("the limit of the reader is that of its lines and delimiters", async () => {
   const reader = new BufReader(new Pieces("x".repeat(100)), { limit: 50 });
   await ioError(reader.readLine(), "ERR_LIMIT");
@@ -324,6 +357,33 @@ test("large reads go straight to the source, and memory grows with what arrives"
   const error = await ioError(reader.readFull(2 ** 40), "ERR_UNEXPECTED_EOF");
   assert.equal(error.partial?.length, 3000);
   assert.ok(Math.max(...sizes) <= 65_536, String(sizes));
+});
+
+test("a reader that waits over a conn holds no memory for what it has read", async () => {
+  const collect = globalThis.gc;
+  assert.ok(collect, "the runner gives --expose-gc");
+  const count = 100;
+  const line = `${"x".repeat(30_000)}\n`;
+  const pipes = Array.from({ length: count }, () => pipe());
+  const readers = pipes.map(([, b]) => new BufReader(b));
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  for (const [a] of pipes) await a.write(line.repeat(2));
+  for (const reader of readers) {
+    for (let i = 0; i < 2; i++) assert.equal((await reader.readLine())?.length, 30_000);
+  }
+  const waiting = readers.map((reader) =>
+    assert.rejects(reader.readLine(), { code: "ERR_CLOSED" }),
+  );
+  // The collector gives memory back after a turn.
+  for (let i = 0; i < 5; i++) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const held = process.memoryUsage().arrayBuffers - before;
+  assert.ok(held < count * 1000, `${held} bytes are held for ${count} readers`);
+  for (const [a, b] of pipes) await Promise.all([a.close(), b.close()]);
+  await Promise.all(waiting);
 });
 
 // When a delimiter search begins anew with every byte, this is not done within the runner's time limit.

@@ -1,44 +1,27 @@
 /**
- * bufreader.ts: BufReader: reading lines, up to a delimiter, exactly n bytes, numbers.
- *
- * Every operation is a step that is tried on the bytes read ahead (ahead.ts). Where they are enough it
- * is done at once; else the source is read once more, and the step is tried again.
+ * bufreader.ts: BufReader: reading lines, up to a delimiter, exactly n bytes. steps.ts says how.
  *
  * Invariants
- *  - One operation reads at a time; others queue in the order of their calls (turns.ts).
- *  - An operation that fails because its source failed takes out what had arrived for it and hands it
- *    over as err.partial. One that meets its limit takes nothing. `peek` never takes anything.
- *  - Bytes read ahead are given without a look at the source: a deadline of the source concerns whoever
- *    waits for it.
- *  - Over a source with memory of its own (a conn), a reader that waits holds no buffer.
+ *  - An operation that meets its limit takes nothing. `peek` never takes anything.
+ *  - A search goes on where the last one ended: a delimiter that trickles in costs linear time.
+ *  - Memory for n bytes grows with what arrives of them.
  */
-import { CanceledError } from "../runtime/canceled.ts";
-import { runtime } from "../runtime/runtime.ts";
-import { Ahead, bufferOf } from "./ahead.ts";
+import { bufferOf } from "./ahead.ts";
 import {
-  type ChunkReader,
   checkCount,
   checkLimit,
   IOError,
-  isChunkReader,
   type OpOptions,
   type Reader,
-  readChunk,
   readSome,
   unexpectedEOF,
   type Writer,
   withPartial,
 } from "./io.ts";
+import { NumberReader } from "./numbers.ts";
+import { untilStep } from "./search.ts";
+import { type BufReaderOptions, MORE } from "./steps.ts";
 import { move, type Transfer, type WriterTo, writeTo, writtenBefore } from "./transfer.ts";
-import { Turns } from "./turns.ts";
-
-/** Options of a BufReader. */
-export interface BufReaderOptions {
-  /** Bytes that are asked of a source at once, 4096 by default; a conn gives up to 64 KiB as it likes. */
-  size?: number;
-  /** Longest line, and longest run of bytes before a delimiter; 1 MiB by default. */
-  limit?: number;
-}
 
 /** Options of an operation whose length the peer decides. */
 export interface LimitOptions extends OpOptions {
@@ -51,22 +34,14 @@ export interface UntilOptions extends LimitOptions {
   inclusive?: boolean | undefined;
 }
 
-const DEFAULT_SIZE = 4096;
-const DEFAULT_LIMIT = 1 << 20;
 /** From here on exact reads go straight into memory of their own. */
 const LARGE = 16_384;
 const PIECE = 65_536;
-/** Digits of 7 bits that a number of 64 bits takes. */
-const LONGEST_VARINT = 10;
+
+export type { BufReaderOptions };
 
 const LF = 10;
 const CR = 13;
-
-/** A step's answer: the bytes read ahead are not enough. */
-const MORE: unique symbol = Symbol("more");
-
-/** Tries to complete an operation from the bytes read ahead; `ended` when no more will come. */
-type Step<T> = (ended: boolean) => T | typeof MORE;
 
 /**
  * Reads ahead from a source and gives what is asked for: lines, everything up to a delimiter, exactly
@@ -90,28 +65,7 @@ type Step<T> = (ended: boolean) => T | typeof MORE;
  * console.log(String(Buffer.from((await reader.readUntil("--boundary--"))!))); // value
  * console.log(await reader.readLine()); // null
  */
-export class BufReader implements WriterTo {
-  /** Where the bytes come from. */
-  readonly source: Reader;
-  private readonly size: number;
-  private readonly limit: number;
-  private readonly chunks: ChunkReader | undefined;
-  private readonly ahead: Ahead;
-  private readonly turns = new Turns();
-
-  constructor(source: Reader, options: BufReaderOptions = {}) {
-    const { size = DEFAULT_SIZE, limit = DEFAULT_LIMIT } = options;
-    if (!Number.isInteger(size) || size < 1) {
-      throw new RangeError(`BufReader size: expected a positive number of bytes, got ${size}`);
-    }
-    checkLimit(limit, "BufReader");
-    this.source = source;
-    this.size = size;
-    this.limit = limit;
-    this.chunks = isChunkReader(source) ? source : undefined;
-    this.ahead = new Ahead(this.chunks === undefined ? size : 0);
-  }
-
+export class BufReader extends NumberReader implements WriterTo {
   /** Bytes that were read ahead and wait to be read. */
   get buffered(): number {
     return this.ahead.length;
@@ -295,207 +249,46 @@ export class BufReader implements WriterTo {
     delimiter: string | Uint8Array,
     options: UntilOptions = {},
   ): Promise<Uint8Array | null> {
-    const { ahead } = this;
     const { limit = this.limit, inclusive = false, signal } = options;
     const needle = typeof delimiter === "string" ? Buffer.from(delimiter) : bufferOf(delimiter);
-    const { length } = needle;
-    let searched = 0;
-    return this.perform("readUntil", signal, true, (ended) => {
-      checkLimit(limit, "readUntil");
-      if (length === 0) throw new RangeError("readUntil: expected a delimiter that is not empty");
-      const at = ahead.indexOf(length === 1 ? (needle[0] as number) : needle, searched);
-      if (at > limit) throw tooLong("readUntil", "what stands before the delimiter", limit);
-      if (at !== -1) {
-        const taken = ahead.take(inclusive ? at + length : at);
-        if (!inclusive) ahead.drop(length);
-        return taken;
-      }
-      // The end of what is here may be the beginning of a delimiter.
-      searched = Math.max(0, ahead.length - length + 1);
-      if (searched > limit) throw tooLong("readUntil", "what stands before the delimiter", limit);
-      return ended ? this.endInside("readUntil") : MORE;
-    });
-  }
-
-  // ---- numbers; a stream that ends before or inside one is ERR_UNEXPECTED_EOF
-
-  readUint8(options?: OpOptions): Promise<number> {
-    return this.number("readUint8", 1, options, (m, at) => m.readUInt8(at));
-  }
-
-  readInt8(options?: OpOptions): Promise<number> {
-    return this.number("readInt8", 1, options, (m, at) => m.readInt8(at));
-  }
-
-  readUint16BE(options?: OpOptions): Promise<number> {
-    return this.number("readUint16BE", 2, options, (m, at) => m.readUInt16BE(at));
-  }
-
-  readUint16LE(options?: OpOptions): Promise<number> {
-    return this.number("readUint16LE", 2, options, (m, at) => m.readUInt16LE(at));
-  }
-
-  readInt16BE(options?: OpOptions): Promise<number> {
-    return this.number("readInt16BE", 2, options, (m, at) => m.readInt16BE(at));
-  }
-
-  readInt16LE(options?: OpOptions): Promise<number> {
-    return this.number("readInt16LE", 2, options, (m, at) => m.readInt16LE(at));
-  }
-
-  readUint32BE(options?: OpOptions): Promise<number> {
-    return this.number("readUint32BE", 4, options, (m, at) => m.readUInt32BE(at));
-  }
-
-  readUint32LE(options?: OpOptions): Promise<number> {
-    return this.number("readUint32LE", 4, options, (m, at) => m.readUInt32LE(at));
-  }
-
-  readInt32BE(options?: OpOptions): Promise<number> {
-    return this.number("readInt32BE", 4, options, (m, at) => m.readInt32BE(at));
-  }
-
-  readInt32LE(options?: OpOptions): Promise<number> {
-    return this.number("readInt32LE", 4, options, (m, at) => m.readInt32LE(at));
-  }
-
-  readBigUint64BE(options?: OpOptions): Promise<bigint> {
-    return this.number("readBigUint64BE", 8, options, (m, at) => m.readBigUInt64BE(at));
-  }
-
-  readBigUint64LE(options?: OpOptions): Promise<bigint> {
-    return this.number("readBigUint64LE", 8, options, (m, at) => m.readBigUInt64LE(at));
-  }
-
-  readBigInt64BE(options?: OpOptions): Promise<bigint> {
-    return this.number("readBigInt64BE", 8, options, (m, at) => m.readBigInt64BE(at));
-  }
-
-  readBigInt64LE(options?: OpOptions): Promise<bigint> {
-    return this.number("readBigInt64LE", 8, options, (m, at) => m.readBigInt64LE(at));
-  }
-
-  readFloat32BE(options?: OpOptions): Promise<number> {
-    return this.number("readFloat32BE", 4, options, (m, at) => m.readFloatBE(at));
-  }
-
-  readFloat32LE(options?: OpOptions): Promise<number> {
-    return this.number("readFloat32LE", 4, options, (m, at) => m.readFloatLE(at));
-  }
-
-  readFloat64BE(options?: OpOptions): Promise<number> {
-    return this.number("readFloat64BE", 8, options, (m, at) => m.readDoubleBE(at));
-  }
-
-  readFloat64LE(options?: OpOptions): Promise<number> {
-    return this.number("readFloat64LE", 8, options, (m, at) => m.readDoubleLE(at));
+    const onTooLong = (): Error => tooLong("readUntil", "what stands before the delimiter", limit);
+    const step = untilStep("readUntil", needle, { inclusive, limit, tooLong: onTooLong });
+    return this.perform("readUntil", signal, true, step);
   }
 
   /**
-   * An unsigned number of up to 64 bits, 7 bits per byte, the low ones first (protobuf, Go's
-   * encoding/binary). A longer one is ERR_OVERFLOW and stays in the stream.
+   * A reader of what stands before the next delimiter, in pieces: it ends there, and the delimiter is
+   * taken out. For what is too long to be held at once. A stream that ends without a delimiter is
+   * ERR_UNEXPECTED_EOF, with the last bytes as `partial`.
    */
-  readUvarint(options?: OpOptions): Promise<bigint> {
+  until(delimiter: string | Uint8Array): Reader {
+    const needle = typeof delimiter === "string" ? Buffer.from(delimiter) : bufferOf(delimiter);
+    if (needle.length === 0) throw new RangeError("until: expected a delimiter that is not empty");
+    let over = false;
+    const read = (p: Uint8Array, options?: OpOptions): Promise<number | null> =>
+      this.perform("until", options?.signal, true, (ended) => {
+        if (over || p.length === 0) return over ? null : 0;
+        const n = this.before(needle, p.length, ended);
+        if (n === MORE) return MORE;
+        if (n > 0) return this.ahead.moveTo(p.subarray(0, n));
+        over = true;
+        this.ahead.drop(needle.length);
+        return null;
+      });
+    return { read };
+  }
+
+  /** How many bytes, of at most so many, stand before the delimiter; 0 when it is next. */
+  private before(needle: Buffer, most: number, ended: boolean): number | typeof MORE {
     const { ahead } = this;
-    return this.perform("readUvarint", options?.signal, true, (ended) => {
-      let value = 0n;
-      for (let i = 0; i < LONGEST_VARINT; i++) {
-        if (i >= ahead.length) {
-          if (!ended) return MORE;
-          throw unexpectedEOF("readUvarint", ahead.take(ahead.length));
-        }
-        const byte = ahead.at(i);
-        value |= BigInt(byte & 0x7f) << BigInt(7 * i);
-        if (byte >= 0x80) continue;
-        if (i === LONGEST_VARINT - 1 && byte > 1) break;
-        ahead.drop(i + 1);
-        return value;
-      }
-      throw new IOError("ERR_OVERFLOW", "readUvarint: the number has more than 64 bits");
-    });
-  }
-
-  private number<T>(
-    what: string,
-    bytes: number,
-    options: OpOptions | undefined,
-    get: (memory: Buffer, at: number) => T,
-  ): Promise<T> {
-    const { ahead } = this;
-    return this.perform(what, options?.signal, true, (ended) => {
-      if (ahead.length < bytes) {
-        if (!ended) return MORE;
-        throw unexpectedEOF(what, ahead.take(ahead.length), bytes);
-      }
-      const { memory, start } = ahead.place;
-      const value = get(memory, start);
-      ahead.drop(bytes);
-      return value;
-    });
-  }
-
-  // ---- the life of an operation
-
-  private perform<T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    consumes: boolean,
-    step: Step<T>,
-  ): Promise<T> {
-    if (signal?.aborted === true) return Promise.reject(new CanceledError(what, signal.reason));
-    if (!this.turns.taken) {
-      try {
-        const done = step(false);
-        if (done !== MORE) return runtime().sched.completeLight(done);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
-    return this.inTurn(what, signal, () => this.repeat(signal, consumes, step));
-  }
-
-  private async repeat<T>(
-    signal: AbortSignal | undefined,
-    consumes: boolean,
-    step: Step<T>,
-  ): Promise<T> {
-    for (;;) {
-      const done = step(false);
-      if (done !== MORE) return done;
-      if (!(await this.fill(signal, consumes))) return step(true) as T;
-    }
-  }
-
-  private async inTurn<T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    body: () => Promise<T>,
-  ): Promise<T> {
-    const waiting = this.turns.enter(what, signal);
-    if (waiting !== undefined) await waiting;
-    try {
-      return await body();
-    } finally {
-      this.turns.leave();
-    }
-  }
-
-  /** Reads ahead once more. False at the end of the stream. */
-  private async fill(signal: AbortSignal | undefined, consumes: boolean): Promise<boolean> {
-    const { ahead, chunks } = this;
-    const options = signal === undefined ? undefined : { signal };
-    try {
-      if (chunks !== undefined) {
-        const chunk = await chunks[readChunk](options);
-        if (chunk !== null) ahead.append(chunk);
-        return chunk !== null;
-      }
-      const n = await readSome(this.source, ahead.room(this.size), options);
-      if (n !== null) ahead.added(n);
-      return n !== null;
-    } catch (error) {
-      throw consumes ? withPartial(error, ahead.take(ahead.length)) : error;
-    }
+    const window = Math.min(ahead.length, most + needle.length);
+    const at = ahead.indexOf(needle, 0, window);
+    if (at !== -1) return Math.min(at, most);
+    // The end of what is here may be the beginning of a delimiter.
+    const sure = window - needle.length + 1;
+    if (sure > 0) return Math.min(sure, most);
+    if (ended) throw unexpectedEOF("until", ahead.take(ahead.length));
+    return MORE;
   }
 
   /** Reads into the caller's memory without a detour. */
@@ -517,7 +310,7 @@ export class BufReader implements WriterTo {
         try {
           await dst.write(bytes, transfer.options);
         } catch (error) {
-          written = writtenBefore(error);
+          written = writtenBefore(error, bytes.length);
           throw error;
         } finally {
           ahead.drop(written);
@@ -567,12 +360,6 @@ export class BufReader implements WriterTo {
       have += more;
     }
     return have;
-  }
-
-  /** The stream has ended inside of what was to be read, or right before it. */
-  private endInside(what: string, wanted?: number): null {
-    if (this.ahead.length === 0) return null;
-    throw unexpectedEOF(what, this.ahead.take(this.ahead.length), wanted);
   }
 
   private checkIdle(what: string): void {

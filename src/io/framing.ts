@@ -4,14 +4,23 @@
  * Invariants
  *  - The length is judged before anything of the body is read or allocated; memory for a body grows
  *    with what arrives of it.
- *  - A read that is interrupted (deadline, signal) puts back what had arrived, so the next one begins at
- *    the same message. One that finds the stream malformed takes nothing: it fails again.
+ *  - A message is taken out of the stream when it is whole. So a read that is interrupted (deadline,
+ *    signal), or finds the stream malformed, takes nothing: the next one begins at the same place.
  *  - A message is written with one call, so messages of several goroutines never mix.
  */
-import { bufferOf } from "./ahead.ts";
+import { type Ahead, bufferOf } from "./ahead.ts";
 import { BufReader } from "./bufreader.ts";
-import { checkCount, concat, IOError, type OpOptions, type Reader, type Writer } from "./io.ts";
-import { Turns } from "./turns.ts";
+import {
+  checkCount,
+  concat,
+  IOError,
+  type OpOptions,
+  type Reader,
+  unexpectedEOF,
+  type Writer,
+} from "./io.ts";
+import { untilStep } from "./search.ts";
+import { MORE, type Step } from "./steps.ts";
 
 /** What a FramingError says beside its code. */
 interface FramingErrorInit {
@@ -72,7 +81,8 @@ export interface Codec {
 /** One way to mark messages. */
 interface Format {
   readonly name: string;
-  read(reader: BufReader, options: OpOptions | undefined): Promise<Uint8Array | null>;
+  /** The step that takes one message; it serves for one read. */
+  step(): Step<Uint8Array | null>;
   /** The pieces of a packet. */
   pack(message: Uint8Array): Uint8Array[];
 }
@@ -86,7 +96,6 @@ class Messages<S extends Reader> implements MessageStream<S>, AsyncIterator<Uint
   private readonly format: Format;
   private readonly reader: BufReader;
   private readonly writer: VectorSink;
-  private readonly turns = new Turns();
 
   constructor(format: Format, conn: S, writer: Writer) {
     this.format = format;
@@ -95,18 +104,8 @@ class Messages<S extends Reader> implements MessageStream<S>, AsyncIterator<Uint
     this.reader = conn instanceof BufReader ? conn : new BufReader(conn);
   }
 
-  async read(options?: OpOptions): Promise<Uint8Array | null> {
-    const { format, reader, turns } = this;
-    const waiting = turns.enter("read message", options?.signal);
-    if (waiting !== undefined) await waiting;
-    try {
-      return await format.read(reader, options);
-    } catch (error) {
-      putBack(reader, error);
-      throw error;
-    } finally {
-      turns.leave();
-    }
+  read(options?: OpOptions): Promise<Uint8Array | null> {
+    return this.reader.perform("read message", options?.signal, false, this.format.step());
   }
 
   async write(message: Uint8Array | string, options?: OpOptions): Promise<number> {
@@ -126,19 +125,14 @@ class Messages<S extends Reader> implements MessageStream<S>, AsyncIterator<Uint
     return this;
   }
 
-  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    const value = await this.read();
-    return value === null ? { done: true, value: undefined } : { done: false, value };
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const step = this.format.step();
+    return this.reader.perform("read message", undefined, false, (ended, ahead) => {
+      const value = step(ended, ahead);
+      if (value === MORE) return MORE;
+      return value === null ? { done: true, value: undefined } : { done: false, value };
+    });
   }
-}
-
-/** An interrupted read loses nothing; after the end of the stream there is nothing to go on with. */
-function putBack(reader: BufReader, error: unknown): void {
-  if (error instanceof IOError) return;
-  const { partial } = (error ?? {}) as { partial?: unknown };
-  if (!(partial instanceof Uint8Array)) return;
-  reader.unread(partial);
-  delete (error as { partial?: unknown }).partial;
 }
 
 function codecOf(format: Format): Codec {
@@ -214,19 +208,26 @@ class LengthPrefix implements Format {
     this.keepHeader = keepHeader;
   }
 
-  async read(reader: BufReader, options: OpOptions | undefined): Promise<Uint8Array | null> {
-    const { header } = this;
-    const head = await reader.peek(header, options);
-    // The error of an end inside the header, or the end.
-    if (head.length < header) return await reader.readFull(header, options);
-    const packet = await reader.readFull(this.lengthOf(head), options);
-    return packet === null || this.keepHeader ? packet : packet.subarray(header);
+  step(): Step<Uint8Array | null> {
+    const { name, header, keepHeader } = this;
+    let length = 0;
+    return (ended, ahead) => {
+      if (length === 0 && ahead.length >= header) length = this.lengthOf(ahead);
+      if (length > 0 && ahead.length >= length) {
+        if (keepHeader) return ahead.take(length);
+        ahead.skip(header);
+        return ahead.take(length - header);
+      }
+      if (!ended) return MORE;
+      if (ahead.length === 0) return null;
+      throw unexpectedEOF(name, ahead.take(ahead.length), length || header);
+    };
   }
 
-  /** The length of the packet that begins with this header. */
-  private lengthOf(head: Uint8Array): number {
+  /** The length of the packet whose header has arrived. */
+  private lengthOf({ place: { memory, start } }: Ahead): number {
     const { name, header, maxLength, uncounted } = this;
-    const counted = this.decode(bufferOf(head));
+    const counted = this.decode(memory, start + this.offset);
     const length = typeof counted === "bigint" ? counted + BigInt(uncounted) : counted + uncounted;
     if (length > maxLength) throw tooLarge(name, length, maxLength);
     if (length >= header) return Number(length);
@@ -234,10 +235,10 @@ class LengthPrefix implements Format {
     throw new FramingError({ code: "ERR_FRAME_MALFORMED", text, length, limit: maxLength });
   }
 
-  private decode(head: Buffer): number | bigint {
-    const { bytes, big, offset } = this;
-    if (bytes < 8) return big ? head.readUIntBE(offset, bytes) : head.readUIntLE(offset, bytes);
-    const value = big ? head.readBigUInt64BE(offset) : head.readBigUInt64LE(offset);
+  private decode(memory: Buffer, at: number): number | bigint {
+    const { bytes, big } = this;
+    if (bytes < 8) return big ? memory.readUIntBE(at, bytes) : memory.readUIntLE(at, bytes);
+    const value = big ? memory.readBigUInt64BE(at) : memory.readBigUInt64LE(at);
     return value <= Number.MAX_SAFE_INTEGER - this.uncounted ? Number(value) : value;
   }
 
@@ -313,14 +314,10 @@ class Delimiter implements Format {
     this.keep = keepDelimiter;
   }
 
-  async read(reader: BufReader, options: OpOptions | undefined): Promise<Uint8Array | null> {
-    const { delimiter, keep: inclusive, maxLength: limit } = this;
-    try {
-      return await reader.readUntil(delimiter, { inclusive, limit, signal: options?.signal });
-    } catch (error) {
-      if (!(error instanceof IOError) || error.code !== "ERR_LIMIT") throw error;
-      throw tooLarge(this.name, undefined, limit);
-    }
+  step(): Step<Uint8Array | null> {
+    const { delimiter, keep: inclusive, maxLength: limit, name } = this;
+    const onTooLong = (): Error => tooLarge(name, undefined, limit);
+    return untilStep(name, delimiter, { inclusive, limit, tooLong: onTooLong });
   }
 
   pack(message: Uint8Array): Uint8Array[] {

@@ -62,6 +62,8 @@ export function isChunkReader(reader: Reader): reader is ChunkReader {
  * ERR_SHORT_WRITE      a sink took fewer bytes than it was given, without an error
  * ERR_CLOSED           a buffered writer was written to after close
  * ERR_BUSY             the bytes read ahead were asked for while another read waits
+ * ERR_FRAME_TOO_LARGE  a message is longer than allowed (FramingError)
+ * ERR_FRAME_MALFORMED  there is no message where one should begin (FramingError)
  */
 export type IOErrorCode =
   | "ERR_UNEXPECTED_EOF"
@@ -70,10 +72,12 @@ export type IOErrorCode =
   | "ERR_NO_PROGRESS"
   | "ERR_SHORT_WRITE"
   | "ERR_CLOSED"
-  | "ERR_BUSY";
+  | "ERR_BUSY"
+  | "ERR_FRAME_TOO_LARGE"
+  | "ERR_FRAME_MALFORMED";
 
 /** Codes that a peer brings about: they end the goroutine of its connection, without a panic. */
-const EVERYDAY = new Set<string>([
+const EVERYDAY = new Set<IOErrorCode>([
   "ERR_UNEXPECTED_EOF",
   "ERR_LIMIT",
   "ERR_OVERFLOW",
@@ -106,13 +110,13 @@ export interface IOErrorDetails {
  */
 export class IOError extends Error {
   override readonly name: string = "IOError";
-  readonly code: IOErrorCode | "ERR_FRAME_TOO_LARGE" | "ERR_FRAME_MALFORMED";
+  readonly code: IOErrorCode;
   /** What had arrived when the operation failed, where that was taken out of the stream. */
   readonly partial: Uint8Array | undefined;
   /** The limit that was reached, in bytes. */
   readonly limit: number | undefined;
 
-  constructor(code: IOError["code"], text: string, details: IOErrorDetails = {}) {
+  constructor(code: IOErrorCode, text: string, details: IOErrorDetails = {}) {
     const { partial, limit, cause } = details;
     super(`${text} (${code})`, cause === undefined ? undefined : { cause });
     this.code = code;

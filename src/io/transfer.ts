@@ -8,7 +8,9 @@
  * Invariant: bytes that were taken from the source and not written are put back (`unread`) before the
  * transfer fails; where a source cannot take them back, they are the error's `partial`.
  */
+import { runtime } from "../runtime/runtime.ts";
 import {
+  IOError,
   isChunkReader,
   type OpOptions,
   type Reader,
@@ -91,6 +93,9 @@ export async function move(dst: Writer, src: Reader, transfer: Transfer): Promis
     if (passed !== NO) passed = await (dst as ReaderFrom)[readFrom](src, transfer);
     if (passed === DONE || transfer.left <= 0) return;
     if (!(await movePiece(dst, src, transfer))) return;
+    // Neither of the two may ever wait.
+    const { sched } = runtime();
+    if (!sched.spend()) await sched.defer(undefined);
   }
 }
 
@@ -120,20 +125,26 @@ async function writePiece(
   transfer: Transfer,
 ): Promise<void> {
   try {
-    await dst.write(piece, transfer.options);
+    const n = await dst.write(piece, transfer.options);
+    if (n < piece.length) throw shortWrite(n, piece.length);
     transfer.moved(piece.length);
   } catch (error) {
-    const written = writtenBefore(error);
+    const written = writtenBefore(error, piece.length);
     transfer.moved(written);
     putBack(src, piece.slice(written), error);
     throw error;
   }
 }
 
-/** How much a write that failed had written, as far as it says so. */
-export function writtenBefore(error: unknown): number {
+/** How much of a piece a write that failed had written, as far as it says so. */
+export function writtenBefore(error: unknown, length: number): number {
   const { bytesWritten } = (error ?? {}) as { bytesWritten?: unknown };
-  return typeof bytesWritten === "number" ? bytesWritten : 0;
+  return typeof bytesWritten === "number" ? Math.min(bytesWritten, length) : 0;
+}
+
+function shortWrite(n: number, length: number): IOError {
+  const text = `write: the sink took ${n} of ${length} bytes`;
+  return Object.assign(new IOError("ERR_SHORT_WRITE", text), { bytesWritten: n });
 }
 
 function putBack(src: Reader, bytes: Uint8Array, error: unknown): void {

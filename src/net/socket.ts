@@ -132,14 +132,11 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
 
   /** @internal For copy: takes from files and other sockets without a buffer. */
   async [readFrom](src: Reader | FileSource, transfer: Transfer): Promise<Passed> {
-    if (!this.isStream) return NO;
+    // Message boundaries would be lost.
+    if (this.fd.packets) return NO;
     if (isFile(src)) return await sendFile(this.fd, src, src.offset ?? 0, transfer);
-    if (!(src instanceof SocketConn && src.isStream)) return NO;
+    if (!(src instanceof SocketConn && !src.fd.packets)) return NO;
     return await spliceSockets(this.fd, src.fd, transfer);
-  }
-
-  private get isStream(): boolean {
-    return this.network !== "unixpacket";
   }
 
   /** @internal */

@@ -158,6 +158,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return (this.state & CLOSING) !== 0;
   }
 
+  /** True when it keeps message boundaries. */
+  get packets(): boolean {
+    return (this.state & PACKETS) !== 0;
+  }
+
   // ---- reading
 
   /** Reads at least one byte, at most buffer.length: how many, or null at EOF. */
