@@ -20,6 +20,7 @@ export { withDeadline, withTimeout } from "./context/deadline.ts";
 export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
+export { type LongHold, type Sysmon, type SysmonOptions, startSysmon } from "./debug/sysmon.ts";
 export {
   BufReader,
   type BufReaderOptions,
@@ -99,6 +100,24 @@ export { CanceledError } from "./runtime/canceled.ts";
 export { type Goroutine, type GoroutineStats, go } from "./runtime/goroutine.ts";
 export { onPanic, type PanicHandler } from "./runtime/panic.ts";
 export { type RuntimeStats, stats } from "./runtime/runtime.ts";
+export type {
+  ConnHandler as ServerHandler,
+  MessageHandler,
+  ServerModule,
+  WorkerInfo,
+} from "./server/module.ts";
+export type {
+  Heartbeat,
+  ListenEntry,
+  ServerFraming,
+  ServerListenOptions,
+  ServerModel,
+  ServerOptions,
+} from "./server/options.ts";
+export { createServer, Server } from "./server/server.ts";
+export type { ServerStats, WorkerStats } from "./server/stats.ts";
+export { type TaskOptions, TaskTimeoutError, task } from "./server/task.ts";
+export { WorkerError } from "./server/worker.ts";
 export { type AtomicHandle, AtomicInt32, AtomicInt64 } from "./shared/atomic.ts";
 export { SharedChan, type SharedChanHandle, type SharedChanOptions } from "./shared/chan.ts";
 export type { Columns, ColumnType, ColumnValue, NumberColumn, Row } from "./shared/columns.ts";

@@ -58,6 +58,13 @@ const addon = /\\S*coronet\\.node$/m.exec(readFileSync("/proc/self/maps", "utf8"
 console.log(JSON.stringify({ text, addon: addon && addon[0] }));
 `;
 
+const TASK = `
+import { task } from "coronet";
+export default (a, b) => a + b;
+import { isMainThread } from "node:worker_threads";
+if (isMainThread) console.log(await task(import.meta.url, [1, 2]));
+`;
+
 const COMMONJS = `
 const { listen } = require("coronet");
 console.log(typeof listen);
@@ -138,11 +145,18 @@ describe("the package", () => {
   before(async () => {
     const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
     await succeed("npm", ["pack", root, ...quiet]);
-    const tarball = readdirSync(project).find((name) => name.endsWith(".tgz"));
+    const tarball = readdirSync(project).find((name) => name.startsWith("coronet-"));
     assert.ok(tarball, "npm pack left no tarball");
-    const manifest = { name: "user", private: true, type: "module" };
+    // Dependencies come from this checkout, as there is no network.
+    const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    const overrides: Record<string, string> = {};
+    for (const name of Object.keys(dependencies)) {
+      await succeed("npm", ["pack", join(root, "node_modules", name), ...quiet]);
+      overrides[name] = `file:./${readdirSync(project).find((file) => file.startsWith(name))}`;
+    }
+    const manifest = { name: "user", private: true, type: "module", overrides };
     writeFileSync(join(project, "package.json"), JSON.stringify(manifest));
-    await succeed("npm", ["install", "--offline", ...quiet, `./${tarball}`]);
+    await succeed("npm", ["install", "--offline", "--omit=optional", ...quiet, `./${tarball}`]);
   });
 
   after(() => {
@@ -186,6 +200,12 @@ describe("the package", () => {
     const { text, addon } = JSON.parse(stdout);
     assert.equal(text, "over a real socket");
     assert.match(addon, /node_modules\/coronet\/prebuilds\/[^/]+\/coronet\.node$/);
+  });
+
+  test("runs tasks on the pool that it is installed with", async () => {
+    writeFileSync(join(project, "task.js"), TASK);
+    const { stdout, stderr } = await succeed(process.execPath, ["task.js"]);
+    assert.deepEqual([stdout, stderr], ["3\n", ""]);
   });
 
   test("can be required from CommonJS", async () => {

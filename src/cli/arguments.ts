@@ -23,6 +23,9 @@ export interface Syntax {
 /** Longest time that an option may ask for: timers take no more than 2^31 ms. */
 const LONGEST_SECONDS = 86_400;
 
+/** More workers than any machine has processors for. */
+const MOST = 1024;
+
 export class Arguments {
   readonly positionals: readonly string[];
   /** True when --help was asked for; nothing else has been checked then. */
@@ -66,6 +69,17 @@ export class Arguments {
   milliseconds(name: string): number | undefined {
     if (!this.values.has(name)) return undefined;
     return this.number(name, "milliseconds", 0, 1, LONGEST_SECONDS * 1000);
+  }
+
+  /** How many, from 1; undefined when the option is absent. */
+  count(name: string): number | undefined {
+    const text = this.values.get(name);
+    if (text === undefined) return undefined;
+    const value = /^\d+$/.test(text) ? Number(text) : 0;
+    if (value >= 1 && value <= MOST) return value;
+    throw new UsageError(
+      `${this.command}: --${name} takes a whole number from 1 to ${MOST}, not "${text}"`,
+    );
   }
 
   private number(name: string, unit: string, fallback: number, min: number, max: number): number {

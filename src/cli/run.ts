@@ -14,11 +14,12 @@ import { demo } from "./demo.ts";
 import { dialCommand } from "./dial.ts";
 import { echo } from "./echo.ts";
 import { ignoreClosedOutput, print } from "./output.ts";
+import { serve } from "./serve.ts";
 
 const FAILED = 1;
 const USAGE = 2;
 
-const commands: readonly Command[] = [demo, echo, dialCommand];
+const commands: readonly Command[] = [demo, echo, dialCommand, serve];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));

@@ -4,7 +4,7 @@
  * A listener accepts only when it is asked. A consumer that is slow, or at its limit, leaves
  * connections in the kernel's backlog instead of piling them up here.
  */
-import { type Adopt, accept } from "../poll/accept.ts";
+import { type Adopt, accept, acceptNow } from "../poll/accept.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER } from "../poll/op.ts";
 import { CLOSED } from "../syscall/errno.ts";
@@ -62,6 +62,11 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
    */
   accept(options?: OpOptions): Promise<C> {
     return accept(this.fd, this.fd.device.kernel as Kernel, options?.signal, this.adopt);
+  }
+
+  /** @internal A connection that waits already; undefined when there is none. */
+  acceptNow(): C | undefined {
+    return acceptNow(this.fd, this.fd.device.kernel as Kernel, this.adopt);
   }
 
   /** Iterates over the connections that arrive; ends when the listener is closed. */

@@ -143,6 +143,13 @@ class AcceptOp<C> extends SignalOp<C> {
   }
 }
 
+/** Takes a connection that waits already; undefined when there is none. Does not wait. */
+export function acceptNow<C>(fd: FD, kernel: SocketKernel, adopt: Adopt<C>): C | undefined {
+  if (fd.closing) return undefined;
+  const result = tryAccept(kernel, fd.sysfd);
+  return result < 0 ? undefined : adopt(result, pack(name));
+}
+
 /** Takes the next connection of a listening fd. */
 export function accept<C>(
   fd: FD,

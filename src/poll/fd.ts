@@ -113,12 +113,26 @@ const FATAL = new Set([
   EPROTO,
 ]);
 
+/** Counts what one fd has moved, for whoever watches it. */
+export interface Meter {
+  bytesIn: number;
+  bytesOut: number;
+}
+
 class Rare {
   deadlines: Deadlines | undefined = undefined;
   queues: Queues | undefined = undefined;
   leftover: Leftover | undefined = undefined;
   /** What an interrupted operation has received so far. */
   incoming: Incoming | undefined = undefined;
+  meter: Meter | undefined = undefined;
+
+  moved(bytesIn: number, bytesOut: number): void {
+    this.deadlines?.active();
+    if (this.meter === undefined) return;
+    this.meter.bytesIn += bytesIn;
+    this.meter.bytesOut += bytesOut;
+  }
 }
 
 /** Something that is received in several steps, and may hold fds meanwhile. */
@@ -294,6 +308,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.wakeReader();
   }
 
+  /** Bytes that were put back and not read again. */
+  get unreadLength(): number {
+    return this.rare?.leftover?.length ?? 0;
+  }
+
   /** What was put back and not read again, in the order of reading. */
   get leftover(): readonly Uint8Array[] {
     return this.rare?.leftover?.all() ?? [];
@@ -334,7 +353,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
         if (n > length) return -EMSGSIZE;
       } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
       this.device.runtime.bytesRead += n;
-      if (this.rare !== undefined) this.rare.deadlines?.active();
+      if (this.rare !== undefined) this.rare.moved(n, 0);
       return n;
     }
     if (n === -EAGAIN) {
@@ -538,7 +557,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     if (n > 0) {
       this.device.runtime.bytesWritten += n;
-      if (this.rare !== undefined) this.rare.deadlines?.active();
+      if (this.rare !== undefined) this.rare.moved(0, n);
     }
     return n;
   }
@@ -619,6 +638,21 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if (left <= 0 || kernel.unsent(this.sysfd) <= 0) return;
       await runtime.sleep(Math.min(pause, left));
     }
+  }
+
+  /** Counts the bytes of this fd from now on. */
+  setMeter(meter: Meter): void {
+    this.rare ??= new Rare();
+    this.rare.meter = meter;
+  }
+
+  /** True when bytes, the end or an error wait that nobody has read. */
+  hasUnread(): boolean {
+    if (this.closing) return false;
+    const n = this.device.kernel.peek(this.sysfd);
+    if (n === -EAGAIN) return false;
+    if (n < 0) this.keepFailure(-n);
+    return true;
   }
 
   // ---- deadlines and liveness

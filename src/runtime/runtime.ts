@@ -75,6 +75,8 @@ export interface RuntimeStats {
   /** Armed timers, and timers that have fired. */
   timers: number;
   timersFired: number;
+  /** Goroutines that held this thread for too long, as far as sysmon watched. */
+  longHolds: number;
 }
 
 export class Runtime implements Device<Kernel> {
@@ -89,6 +91,8 @@ export class Runtime implements Device<Kernel> {
   random = new Random(Math.random() * 0x1_0000_0000);
   bytesRead = 0;
   bytesWritten = 0;
+  /** Counted by sysmon (src/debug). */
+  longHolds = 0;
   /** Goroutines parked on I/O that does not keep the process alive. */
   unreferenced = 0;
   private readonly counters = new Int32Array(new SharedArrayBuffer(64));
@@ -133,6 +137,7 @@ export class Runtime implements Device<Kernel> {
       staleEvents: poller.stale,
       timers: timers.size,
       timersFired: timers.fired,
+      longHolds: this.longHolds,
     };
   }
 
