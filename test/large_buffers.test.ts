@@ -72,9 +72,11 @@ describe("a buffer of more than 2 GiB", { skip }, () => {
 
   test(
     "is written up to a deadline",
-    withLarge(async (large, { a }) => {
+    withLarge(async (large, { a, b }) => {
+      const writing = failure(a.write(large), "ERR_DEADLINE");
+      await b.waitReadable();
       a.setWriteDeadline(inMs(5));
-      const { bytesWritten } = await failure(a.write(large), "ERR_DEADLINE");
+      const { bytesWritten } = await writing;
       assert.ok(bytesWritten !== undefined && bytesWritten > 0 && bytesWritten < LENGTH);
     }),
   );
