@@ -9,7 +9,11 @@
  * what is left; memory grows to twice what it holds, so n bytes cost O(n) copies however they trickle
  * in. An empty window gives its memory back. Bytes that leave are copied out, except where they are
  * nearly all of the memory.
+ *
+ * Lines are slices of a text that is decoded for many of them at once: a call out of JavaScript costs more
+ * than a short line. `text` from `textAt` on is what is readable, as far as it goes.
  */
+import { isAscii } from "node:buffer";
 
 const NONE = Buffer.alloc(0);
 
@@ -17,6 +21,12 @@ const NONE = Buffer.alloc(0);
 const LEAST = 256;
 /** V8 keeps the bytes of arrays up to here in its own heap; asking for their buffer moves them out. */
 const IN_HEAP = 64;
+/** Bytes that are decoded at once: a line that someone keeps may keep so much text alive. */
+const MOST_TEXT = 1024;
+/** Fewer hold one line, as a rule, which is as cheap by itself. */
+const LEAST_TEXT = 64;
+
+const CR = 13;
 
 export class Ahead {
   /** Memory that stays when the window is empty: what a plain source is read into. */
@@ -24,6 +34,8 @@ export class Ahead {
   private memory: Buffer = NONE;
   private start = 0;
   private end = 0;
+  private text = "";
+  private textAt = 0;
 
   constructor(kept: number) {
     this.kept = kept;
@@ -58,6 +70,7 @@ export class Ahead {
 
   /** Puts bytes back before the others; they are copied. */
   prepend(bytes: Uint8Array): void {
+    this.text = "";
     if (bytes.length > this.start) {
       const { length } = this;
       const memory = Buffer.allocUnsafeSlow(Math.max(bytes.length + length, this.kept));
@@ -90,6 +103,7 @@ export class Ahead {
     if (n * 2 >= memory.length && n === this.length && n > 0) {
       taken = plain(memory, start, n);
       this.memory = NONE;
+      this.text = "";
       this.start = this.end = 0;
     } else {
       taken = new Uint8Array(n);
@@ -108,11 +122,37 @@ export class Ahead {
 
   /** Passes over n bytes; something else is to be taken or dropped after it. */
   skip(n: number): void {
+    this.text = "";
     this.start += n;
+  }
+
+  /** The next line where it is of ASCII and others are behind it; undefined says nothing. */
+  shortLine(limit: number): string | undefined {
+    if (this.text === "" && !this.decode()) return undefined;
+    const { text, textAt } = this;
+    const at = text.indexOf("\n", textAt);
+    if (at === -1) return undefined;
+    const end = at > textAt && text.charCodeAt(at - 1) === CR ? at - 1 : at;
+    if (end - textAt > limit) return undefined;
+    this.drop(at + 1 - textAt);
+    return text.slice(textAt, end);
+  }
+
+  private decode(): boolean {
+    const { memory, start } = this;
+    const end = Math.min(this.end, start + MOST_TEXT);
+    if (end - start < LEAST_TEXT || !isAscii(memory.subarray(start, end))) return false;
+    this.text = memory.toString("latin1", start, end);
+    this.textAt = 0;
+    return true;
   }
 
   drop(n: number): void {
     this.start += n;
+    if (this.text !== "") {
+      this.textAt += n;
+      if (this.textAt >= this.text.length) this.text = "";
+    }
     if (this.start !== this.end) return;
     this.start = this.end = 0;
     if (this.memory.length !== this.kept) this.memory = NONE;

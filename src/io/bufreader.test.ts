@@ -5,6 +5,7 @@ import { pipePair, tcpPair } from "../../testing/conns.ts";
 import { withLeakCheck } from "../../testing/leaks.ts";
 import { staysPending } from "../../testing/support.ts";
 import { BufReader, IOError, NetError, pipe } from "../index.ts";
+import { Random } from "../internal/random.ts";
 import type { Reader } from "./io.ts";
 
 /** A reader that gives the pieces one after the other, cut where a read is smaller. */
@@ -429,4 +430,57 @@ test("wrong arguments and broken sources are errors, not hangs", async () => {
   assert.throws(() => new BufReader(new Pieces(), { limit: -1 }), RangeError);
   await ioError(new BufReader({ read: async () => 0 }).readByte(), "ERR_NO_PROGRESS");
   assert.equal(text(await reader.readAll()), "abc");
+});
+
+test("lines that are decoded together are those that are decoded one by one, whatever is read between", async (t) => {
+  const seed = Number(process.env.CORONET_SEED ?? Math.floor(Math.random() * 2 ** 32));
+  t.diagnostic(`CORONET_SEED=${seed}`);
+  const random = new Random(seed);
+  for (let round = 0; round < 200; round++) {
+    const words = [
+      "",
+      "x",
+      "ascii ".repeat(random.below(20)),
+      "grün",
+      "\r",
+      "end\r",
+      "a".repeat(1500),
+    ];
+    let content = Buffer.from(
+      Array.from({ length: 40 }, () => `${words[random.below(words.length)]}\n`).join(""),
+    );
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < content.length; ) {
+      const n = 1 + random.below(random.chance(0.5) ? 3000 : 50);
+      pieces.push(content.subarray(at, at + n));
+      at += n;
+    }
+    const reader = new BufReader(new Pieces(...pieces), { size: 1 + random.below(4096) });
+    while (content.length > 0) {
+      const at = content.indexOf(10);
+      if (at !== -1 && random.chance(0.8)) {
+        const line = content.toString("utf8", 0, at).replace(/\r$/, "");
+        const options = random.chance(0.3) ? { limit: 2000 } : undefined;
+        assert.equal(await reader.readLine(options), line);
+        content = content.subarray(at + 1);
+      } else if (random.chance(0.3)) {
+        const back = Buffer.from(random.chance(0.5) ? "back\n" : "ü");
+        reader.unread(back);
+        content = Buffer.concat([back, content]);
+      } else {
+        const n = Math.min(content.length, 1 + random.below(30));
+        if (random.chance(0.3))
+          assert.equal(text(await reader.peek(n)), content.toString("latin1", 0, n));
+        else if (random.chance(0.5))
+          await reader.skip(n).then(() => {
+            content = content.subarray(n);
+          });
+        else {
+          assert.equal(text(await reader.readFull(n)), content.toString("latin1", 0, n));
+          content = content.subarray(n);
+        }
+      }
+    }
+    assert.equal(await reader.readLine(), null);
+  }
 });

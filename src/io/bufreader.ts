@@ -6,6 +6,8 @@
  *  - A search goes on where the last one ended: a delimiter that trickles in costs linear time.
  *  - Memory for n bytes grows with what arrives of them.
  */
+
+import { runtime } from "../runtime/runtime.ts";
 import { bufferOf } from "./ahead.ts";
 import {
   checkCount,
@@ -208,6 +210,10 @@ export class BufReader extends NumberReader implements WriterTo {
    */
   readLine(options?: LimitOptions): Promise<string | null> {
     const { ahead } = this;
+    if (options === undefined && !this.turns.taken) {
+      const line = ahead.shortLine(this.limit);
+      if (line !== undefined) return runtime().sched.completeLight(line);
+    }
     return this.lineStep(options, (length, end) => ahead.takeText(length, end));
   }
 
