@@ -35,6 +35,8 @@ export interface ParserLimits {
   body: number;
 }
 
+/** A token, or the beginning of one. */
+const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 const SPACE = 0x20;
 const TAB = 0x09;
 const NO_SPANS: number[] = [];
@@ -135,7 +137,7 @@ export class RequestParser {
     const result = lib.run(this.machine, length, this);
     const used = result === OK ? length : lib.stoppedAt(this.machine);
     if (result !== OK && result !== PAUSED) {
-      this.failRun(result, length);
+      this.failRun(result, used);
       return at + used;
     }
     if (wasHead) this.afterHead(length, used);
@@ -254,7 +256,8 @@ export class RequestParser {
     const version = lib.version(this.machine);
     this.version = version;
     this.method = lib.method(this.machine);
-    if (version !== 11 && version !== 10) return this.failVersion(text.slice(urlEnd));
+    if (version !== 11 && version !== 10)
+      return this.failVersion(text.slice(urlEnd).split("\r\n", 1)[0] as string);
     if (urlEnd - urlStart > limits.url) return this.fail(414, "the request target is too long");
     if (end > limits.headerBytes) return this.fail(431, "the headers are too long");
     if (this.count > 4 * limits.headers) return this.fail(431, "there are too many headers");
@@ -316,6 +319,7 @@ export class RequestParser {
   private judgeEncoding(value: string): undefined {
     if (this.version === 10) return this.fail(400, "HTTP/1.0 has no Transfer-Encoding");
     if (this.chunked) return this.fail(400, "there is more than one Transfer-Encoding header");
+    if (value === "") return this.fail(400, "the Transfer-Encoding is empty");
     if (value.toLowerCase() !== "chunked") {
       return this.fail(501, `the transfer coding "${value}" is not known here`);
     }
@@ -346,23 +350,26 @@ export class RequestParser {
     this.reason = reason;
   }
 
-  private failRun(result: number, length: number): void {
+  /** llhttp has stopped at `stop`. What stands behind that must not matter: it may not have come yet. */
+  private failRun(result: number, stop: number): void {
     if (this.status !== 0) return;
-    const seen =
-      (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
-      llhttp().input.toString("latin1", 0, this.headDone ? 0 : length);
-    const line = /^(?:\r?\n)*([^\r\n]*)/.exec(seen)?.[1] ?? "";
-    if (result === INVALID_VERSION) this.failVersion(line);
-    else if (result === PAUSED_H2) this.fail(505, "HTTP/2 begins with TLS here, or not at all");
-    else if (result === INVALID_METHOD && /^[\w!#$%&'*+\-.^`|~]+ \S/.test(line)) {
-      this.fail(501, "the method is not known here");
-    } else this.fail(400, llhttp().reason(this.machine));
+    if (result === INVALID_METHOD || result === INVALID_VERSION) {
+      const end = result === INVALID_METHOD ? stop + 1 : stop;
+      const seen =
+        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
+        llhttp().input.toString("latin1", 0, end);
+      const line = seen.replace(/^[\r\n]+/, "");
+      if (result === INVALID_VERSION) this.failVersion(line);
+      else if (TOKEN.test(line)) this.fail(501, "the method is not known here");
+    } else if (result === PAUSED_H2) this.failVersion(" HTTP/2.0");
+    this.fail(400, llhttp().reason(this.machine));
   }
 
   private failVersion(line: string): undefined {
-    if (/ HTTP\/\d\.\d\s*$/.test(line.split(/\r?\n/, 1)[0] as string)) {
-      this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
-    } else this.fail(400, "the request line names no version of HTTP");
+    const version = / HTTP\/(\d\.\d)$/.exec(line)?.[1] ?? "1.1";
+    if (version === "1.1" || version === "1.0") {
+      this.fail(400, "the request line names no version of HTTP");
+    } else this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   }
 
   /** Gives the machine back. */
