@@ -54,7 +54,10 @@ export class RequestInfo extends Arrived {
 
   /** The trailers of a chunked body; complete once the body has been read to its end. */
   get trailers(): Headers {
-    return Headers.ofList([...(this.incoming?.trailers ?? [])]);
+    const headers = new Headers();
+    const list = this.incoming?.trailers ?? [];
+    for (let i = 0; i < list.length; i += 2) headers.append(list[i] as string, list[i + 1] ?? "");
+    return headers;
   }
 
   /**
