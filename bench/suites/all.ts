@@ -5,6 +5,7 @@ import { churn } from "./churn.ts";
 import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
+import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
 import { sync } from "./sync.ts";
@@ -18,6 +19,7 @@ export const suites: readonly Suite[] = [
   udp,
   proxy,
   client,
+  http,
   sync,
   chan,
   parked,
