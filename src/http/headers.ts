@@ -61,7 +61,7 @@ export function headerList(init: HeadersInit | null | undefined): string[] {
   if (init === null || (typeof init !== "object" && typeof init !== "function")) {
     throw new TypeError("Headers: expected headers, pairs or a record");
   }
-  if (init instanceof Headers && init.isOurs) return [...init.ownList()];
+  if (init instanceof Headers) return [...init.ownList()];
   const list: string[] = [];
   if (Symbol.iterator in init) {
     for (const pair of init as Iterable<readonly string[]>) {
@@ -129,17 +129,6 @@ export class Headers {
     const headers = new Headers();
     headers.list = list;
     return headers;
-  }
-
-  /** True for those of any other class, too, which have the same methods. */
-  static [Symbol.hasInstance](value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: a class below asks for itself
-    return isInstance(value, this, Headers, globalThis.Headers);
-  }
-
-  /** @internal False for the global class's, which `instanceof` does not tell apart. */
-  get isOurs(): boolean {
-    return true;
   }
 
   /** The values of a name, joined by ", "; null when there is none. */
@@ -268,18 +257,5 @@ function sorted(list: readonly string[]): [string, string][] {
   return [...entries, ...cookies].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** `instanceof` for a class of ours that stands beside a global one: true for either's. */
-export function isInstance(
-  value: unknown,
-  asked: object,
-  ours: { prototype: object },
-  global: { prototype: object },
-): boolean {
-  if (value === null || typeof value !== "object") return false;
-  const { prototype } = asked as { prototype: object };
-  if (Object.prototype.isPrototypeOf.call(prototype, value)) return true;
-  return asked === ours && Object.prototype.isPrototypeOf.call(global.prototype, value);
-}
-
-// The other way round: code that asks whether something is one of the global class's gets a yes.
+// Code that asks whether something is one of the global class's gets a yes.
 Object.setPrototypeOf(Headers.prototype, globalThis.Headers.prototype);

@@ -113,7 +113,7 @@ export class RequestParser {
     this.count = this.priorLength = this.bodyBytes = this.excess = this.trailerBytes = 0;
     this.urlStart = -1;
     this.collected = found;
-    this.body.length = 0;
+    if (this.body.length !== 0) this.body.length = 0;
   }
 
   /** Bytes of the head so far. */

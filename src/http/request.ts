@@ -12,7 +12,7 @@ import {
   type Source,
   sourceOf,
 } from "./body.ts";
-import { Headers, type HeadersInit, headerName, isInstance } from "./headers.ts";
+import { Headers, type HeadersInit, headerName } from "./headers.ts";
 
 /** What a request is made with. */
 export interface RequestInit {
@@ -100,12 +100,6 @@ export class Request extends Body {
     this.madeUrl = made.url;
     this.madeHeaders = made.headers;
     this.given = made.signal;
-  }
-
-  /** True for those of any other class, too, which have the same methods. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: a class below asks for itself
-    return isInstance(value, this, Request, globalThis.Request);
   }
 
   get method(): string {

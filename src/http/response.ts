@@ -5,7 +5,7 @@
  * when somebody asks for it.
  */
 import { asGlobal, Body, type BodyInit, type Source, sourceOf, TEXT_TYPE } from "./body.ts";
-import { findIn, Headers, type HeadersInit, headerList, isInstance } from "./headers.ts";
+import { findIn, Headers, type HeadersInit, headerList } from "./headers.ts";
 
 /** What a response is made with. */
 export interface ResponseInit {
@@ -85,12 +85,6 @@ export class Response extends Body {
       }
       this.list = list;
     }
-  }
-
-  /** True for those of any other class, too, which have the same methods. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    // biome-ignore lint/complexity/noThisInStatic: a class below asks for itself
-    return isInstance(value, this, Response, globalThis.Response);
   }
 
   /** A response of a value in JSON. */
