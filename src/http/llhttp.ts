@@ -1,14 +1,14 @@
 /**
  * llhttp.ts: the HTTP/1 state machine of Node itself (llhttp), compiled to WebAssembly, one per thread.
  *
- * The module comes with undici (docs/dependencies.md says why). It is given bytes in its own memory and
- * calls back with places in that memory, synchronously: one input buffer serves all connections.
+ * The module is undici's, taken when this is compiled (docs/dependencies.md says why). It is given bytes
+ * in its own memory and calls back with places in that memory, synchronously: one input buffer serves all connections.
  *
  * Invariants
  *  - Views of the memory are made anew whenever an allocation may have made it grow.
  *  - A state machine is used for one message at a time and reset before each.
  */
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 
 /** Bytes that are parsed in one call. */
 export const INPUT_SIZE = 65_536;
@@ -65,8 +65,7 @@ export class Llhttp {
   private readonly methods: string[] = [];
 
   constructor() {
-    const require = createRequire(import.meta.url);
-    const code = require("undici/lib/llhttp/llhttp_simd-wasm.js") as Uint8Array;
+    const code = readFileSync(new URL("./llhttp.wasm", import.meta.url));
     const instance = new wasm.Instance(new wasm.Module(code), { env: this.callbacks() });
     this.lib = instance.exports as Exports;
     this.lib._initialize();
