@@ -53,12 +53,13 @@ export const TEXT_TYPE = "text/plain;charset=UTF-8";
 /** A body in the form it is kept in, and the type that it brings along. */
 export function sourceOf(init: BodyInit): { source: Source; type: string | undefined } {
   if (typeof init === "string") return { source: init, type: TEXT_TYPE };
-  if (isUint8Array(init)) return { source: init.slice(), type: undefined };
+  // The standard copies bytes here; a server that sends a file from memory would do so each time.
+  if (isUint8Array(init)) return { source: init, type: undefined };
   if (isAnyArrayBuffer(init)) {
-    return { source: new Uint8Array(init.slice(0) as ArrayBuffer), type: undefined };
+    return { source: new Uint8Array(init as ArrayBuffer), type: undefined };
   }
   if (ArrayBuffer.isView(init)) {
-    const bytes = new Uint8Array(init.buffer, init.byteOffset, init.byteLength).slice();
+    const bytes = new Uint8Array(init.buffer, init.byteOffset, init.byteLength);
     return { source: bytes, type: undefined };
   }
   if (init instanceof URLSearchParams) {

@@ -12,6 +12,7 @@ import type { Context } from "../context/context.ts";
 import { readChunk } from "../io/io.ts";
 import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
+import { endsQuietly } from "../runtime/panic.ts";
 import { HTTPError } from "./errors.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
@@ -120,7 +121,15 @@ export class Connection implements InfoSource, BodySource {
         await this.refuse(status, reason);
         return;
       }
-      if (!(await this.answer(exchange))) return;
+      // Nothing here is a function of its own that is waited for: most requests wait twice, to be read
+      // and to be written, and each further async function costs them a promise and three turns.
+      const answer = this.call(exchange);
+      const response = isOurs(answer) ? answer : await answer;
+      if (this.takenOver) return;
+      await this.respond(exchange, response);
+      const simple = exchange.keepAlive && this.watcher === undefined;
+      if (simple && this.incoming === undefined) this.current = undefined;
+      else if (!(await this.finish(exchange))) return;
     }
   }
 
@@ -197,29 +206,34 @@ export class Connection implements InfoSource, BodySource {
     return exchange;
   }
 
-  /** Calls the handler and sends its answer; false when the connection ends with it. */
-  private async answer(exchange: Exchange): Promise<boolean> {
-    const { owner } = this;
-    const { request, info } = exchange;
-    let response: Response;
+  /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
+  private call({ request, info }: Exchange): Response | Promise<Response> {
     try {
-      const answer = owner.handler(request, info as RequestInfo);
-      response = isOurs(answer) ? answer : this.responseOf(await answer);
+      const answer = this.owner.handler(request, info as RequestInfo);
+      return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
-      if (this.takenOver) {
-        owner.report(error, request);
-        return false;
-      }
-      response = this.failure(error, request);
+      return this.failure(error, request);
     }
-    if (this.takenOver) return false;
-    if (owner.stopping) exchange.keepAlive = false;
-    const { incoming } = this;
-    if (incoming !== undefined) this.judgeRest(exchange, incoming);
-    await sendResponse(exchange, response);
-    const { keepAlive } = exchange;
+  }
+
+  private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
+    try {
+      return this.responseOf(await answer);
+    } catch (error) {
+      return this.failure(error, request);
+    }
+  }
+
+  private respond(exchange: Exchange, response: Response): Promise<unknown> {
+    if (this.owner.stopping) exchange.keepAlive = false;
+    if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
+    return sendResponse(exchange, response);
+  }
+
+  /** What is to be done behind a response; false when the connection ends with it. */
+  private async finish({ keepAlive }: Exchange): Promise<boolean> {
     if (this.watcher !== undefined) await this.endWatch();
-    if (incoming !== undefined) return await this.endBody(incoming, keepAlive);
+    if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
     if (!keepAlive && this.at < this.chunk.length) await this.linger();
     this.current = undefined;
     return keepAlive;
@@ -233,6 +247,12 @@ export class Connection implements InfoSource, BodySource {
   }
 
   private failure(error: unknown, request: Request): Response {
+    if (this.takenOver) {
+      // Nobody else will; and a peer that goes is no news on any connection.
+      void this.conn.close();
+      if (!endsQuietly(error)) this.owner.report(error, request);
+      return new Response();
+    }
     if (error instanceof HTTPError) {
       const { status, message } = error;
       if (status === 0) return Response.error();

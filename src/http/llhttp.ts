@@ -37,6 +37,11 @@ interface Wasm {
 
 const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
 
+/** Node's own parts of toString and write, without the choice between encodings. */
+export interface Latin1Buffer extends Buffer {
+  latin1Slice(start: number, end: number): string;
+}
+
 interface Exports {
   memory: { readonly buffer: ArrayBuffer };
   _initialize(): void;
@@ -56,7 +61,7 @@ const REQUEST = 1;
 
 export class Llhttp {
   /** The input buffer: what is parsed begins at its start. */
-  input: Buffer;
+  input: Latin1Buffer;
   private events: Events | undefined = undefined;
   private readonly lib: Exports;
   private readonly base: number;
@@ -121,8 +126,8 @@ export class Llhttp {
     return name;
   }
 
-  private view(): Buffer {
-    return Buffer.from(this.lib.memory.buffer, this.base, INPUT_SIZE);
+  private view(): Latin1Buffer {
+    return Buffer.from(this.lib.memory.buffer, this.base, INPUT_SIZE) as Latin1Buffer;
   }
 
   private cString(at: number): string {

@@ -205,7 +205,7 @@ export class RequestParser {
     if (this.trailerBytes > this.limits.headerBytes) return;
     this.trailers ??= [];
     const { trailers } = this;
-    const text = llhttp().input.toString("latin1", at, at + length);
+    const text = llhttp().input.latin1Slice(at, at + length);
     if (this.lastIsName === isName && trailers.length > 0) {
       trailers[trailers.length - 1] += text;
     } else trailers.push(text);
@@ -222,7 +222,7 @@ export class RequestParser {
     const { count, collected } = this;
     const end = count === 0 ? this.urlEnd : (collected[count - 1] as number);
     // The end of the head is found in this input: what stood before has been kept.
-    const here = llhttp().input.toString("latin1", 0, Math.max(0, end - this.priorLength));
+    const here = llhttp().input.latin1Slice(0, Math.max(0, end - this.priorLength));
     this.text =
       this.prior === undefined ? here : this.prior.toString("latin1", 0, this.priorLength) + here;
     this.spans = collected.slice(0, count);
@@ -357,7 +357,7 @@ export class RequestParser {
       const end = result === INVALID_METHOD ? stop + 1 : stop;
       const seen =
         (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
-        llhttp().input.toString("latin1", 0, end);
+        llhttp().input.latin1Slice(0, end);
       const line = seen.replace(/^[\r\n]+/, "");
       if (result === INVALID_VERSION) this.failVersion(line);
       else if (TOKEN.test(line)) this.fail(501, "the method is not known here");

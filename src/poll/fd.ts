@@ -113,7 +113,10 @@ const FATAL = new Set([
 ]);
 
 /** The scratch buffer, for text. */
-const scratchText = Buffer.from(scratch.buffer as unknown as ArrayBuffer);
+const scratchText = Buffer.from(scratch.buffer as unknown as ArrayBuffer) as Buffer & {
+  /** What write(text, "latin1") comes to, without the choice between encodings. */
+  latin1Write(text: string, at: number, length: number): number;
+};
 
 class Rare {
   deadlines: Deadlines | undefined = undefined;
@@ -435,7 +438,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (busy || length > SCRATCH_SIZE || length === 0 || this.expired(WRITER)) {
       return this.write(Buffer.from(text, "latin1"), undefined);
     }
-    scratchText.write(text, "latin1");
+    scratchText.latin1Write(text, 0, length);
     const n = this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
     if (n === length) return this.device.runtime.sched.completeBytes(n);
     if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, undefined);
