@@ -201,6 +201,58 @@ describe("connections", () => {
   });
 });
 
+describe("clients that mean harm", () => {
+  test("with heads that never end delay nobody, and are gone in time", async () => {
+    await using s = await start(hello, { limits: { headerTime: 300 } });
+    const slow = await Promise.all(Array.from({ length: 200 }, () => RawClient.to(s.server.addr)));
+    let sending = true;
+    const trickle = async (client: RawClient): Promise<void> => {
+      await client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+      while (sending) {
+        await sleep(20);
+        await client.send("y");
+      }
+    };
+    const trickles = slow.map((client) => trickle(client).catch(() => {}));
+    await s.client.send(GET);
+    assert.equal((await s.client.response())?.body, "hello");
+    const verdicts = await Promise.all(slow.map((client) => client.responses().catch(() => [])));
+    sending = false;
+    await Promise.all(trickles);
+    assert.ok(verdicts.flat().every(({ status }) => status === 408));
+    assert.ok(verdicts.flat().length > 0);
+    for (const client of slow) await client.conn.close();
+    await s.client.send(GET);
+    assert.equal((await s.client.response())?.body, "hello");
+    assert.equal(s.server.size, 1);
+  });
+
+  test("with floods of headers and chunks hold little memory", async () => {
+    await using s = await start(async (request) => new Response(await request.text()));
+    const floods = [
+      `GET / HTTP/1.1\r\nHost: a\r\n${"X: y\r\n".repeat(200_000)}`,
+      `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${"1;x=yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\nz\r\n".repeat(50_000)}`,
+      "\r\n".repeat(500_000),
+    ];
+    for (const flood of floods) {
+      await using client = await RawClient.to(s.server.addr);
+      const sent = client.send(flood).catch(() => {});
+      const responses = await client.responses().catch(() => []);
+      await sent;
+      for (const { status } of responses) assert.ok(status === 431 || status === 400, `${status}`);
+    }
+    assert.deepEqual(s.errors, []);
+  });
+
+  test("with 5,000 pipelined requests get 5,000 answers", async () => {
+    let count = 0;
+    await using s = await start(() => new Response(String(count++)));
+    const sent = s.client.send(GET.repeat(5_000));
+    for (let i = 0; i < 5_000; i++) assert.equal((await s.client.response())?.body, String(i));
+    await sent;
+  });
+});
+
 describe("requests", () => {
   test("have what the standard's have", async () => {
     let seen: Request | undefined;

@@ -51,6 +51,9 @@ const FRAMING_PER_CHUNK = 16;
 /** reg-name, IPv4 or an IP literal, with a port or without (RFC 3986, 3.2.2). */
 const HOST = /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
 
+/** Bytes that a pipelined request's head is parsed in at a time. */
+const PIPELINED_STEP = 2048;
+
 // The places of the head that is being parsed; copied when it is complete.
 const found: number[] = [];
 
@@ -127,7 +130,9 @@ export class RequestParser {
    */
   parse(chunk: Uint8Array, at: number): number {
     const lib = llhttp();
-    const length = Math.min(chunk.length - at, INPUT_SIZE);
+    // Behind other requests of its chunk a head is given little at a time: each would copy all the rest.
+    const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
+    const length = Math.min(chunk.length - at, most);
     const part = at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length);
     lib.input.set(part);
     this.chunk = chunk;

@@ -54,7 +54,8 @@ const NORMAL = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
 const never = new AbortController().signal;
 
 /** Nothing that an URL's parser would change: no dot segments, no characters to encode. */
-const PLAIN_PATH = /^\/(?:[\w\-~!$&()*+,;=:@/%]|\.(?![./?]|$))*(?:\?[\w\-.~!$&()*+,;=:@/%?]*)?$/;
+const PLAIN_PATH =
+  /^\/(?:[\w\-~!$&()*+,;=:@/]|%(?!2[eE])|\.(?![./?]|$))*(?:\?[\w\-.~!$&()*+,;=:@/%?]*)?$/;
 const PLAIN_HOST = /^(?:localhost|(?:[a-z][a-z\d-]*\.)+[a-z]{2,}|127\.0\.0\.1)(?::[1-9]\d*)?$/;
 
 /** The url of a request target (RFC 9112, 3.2 and 3.3), as an URL's parser writes it. */
