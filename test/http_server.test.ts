@@ -11,12 +11,14 @@ import {
   type Handler,
   HTTPError,
   Request,
+  type RequestInfo,
   Response,
   type ServeOptions,
   type Server,
   serve,
 } from "../src/http/index.ts";
 import { dial, listen, sleep } from "../src/index.ts";
+import { socketFolder } from "../testing/conns.ts";
 import { RawClient } from "../testing/http_client.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 
@@ -193,11 +195,11 @@ describe("connections", () => {
     await using client = await RawClient.to(server.addr);
     await client.send(GET);
     assert.equal((await client.response())?.body, "hello");
-    await using local = await serve(`@coronet-http-${process.pid}`, hello);
+    await using folder = await socketFolder();
+    await using local = await serve(folder.path("http.sock"), hello);
     await using near = new RawClient(await dial("unix", String(local.addr)));
     await near.send(GET);
     assert.equal((await near.response())?.body, "hello");
-    assert.equal(String(local.addr), `@coronet-http-${process.pid}`);
   });
 });
 
@@ -416,6 +418,27 @@ describe("requests", () => {
     await assert.rejects(async () => await kept?.text(), { code: "ERR_BODY_OVER" });
   });
 
+  test("whose host is none after all are 400 once their url is asked for", async () => {
+    await using s = await start((request) => new Response(request.url));
+    await s.client.send("GET / HTTP/1.1\r\nHost: 999.999.999.999\r\n\r\n");
+    assert.equal((await s.client.response())?.status, 400);
+    assert.deepEqual(s.errors, []);
+  });
+
+  test("that are over have a context that has ended, and harm no other's", async () => {
+    const infos: RequestInfo[] = [];
+    const ended: unknown[] = [];
+    await using s = await start((_, info) => {
+      infos.push(info);
+      ended.push(infos[0]?.context.err === undefined, info.context.err === undefined);
+      return hello();
+    });
+    await s.client.send(GET + GET);
+    await s.client.response();
+    await s.client.response();
+    assert.deepEqual(ended, [true, true, false, true]);
+  });
+
   test("end their context when the client leaves, and when they are answered", async () => {
     const left = deferred<void>();
     let after: AbortSignal | undefined;
@@ -501,6 +524,8 @@ describe("responses", () => {
     await s.client.send("HEAD /200 HTTP/1.1\r\nHost: a\r\n\r\n");
     const head = await s.client.response("HEAD");
     assert.equal(head?.headers.get("content-length"), "5");
+    await s.client.send(GET.replace("/", "/205"));
+    assert.equal((await s.client.response())?.headers.get("content-length"), "0");
     for (const status of [204, 304]) {
       await s.client.send(GET.replace("/", `/${status}`));
       const response = await s.client.response();

@@ -322,10 +322,14 @@ export class Connection implements InfoSource, BodySource {
   // ---- a client that leaves
 
   contextFor(info: RequestInfo): Context {
+    if (info !== this.current) {
+      const late = new Watcher(this.owner.context);
+      late.cancel("the response has been sent");
+      return late.context;
+    }
     if (this.watcher === undefined) {
       this.watcher = new Watcher(this.owner.context);
-      if (info !== this.current) this.watcher.cancel("the request is over");
-      else if (this.incoming?.arrived ?? true) this.watch(this.watcher);
+      if (this.incoming?.arrived ?? true) this.watch(this.watcher);
     }
     return this.watcher.context;
   }

@@ -1,9 +1,9 @@
 /** errors.ts: the error of a request that goes wrong while its handler reads it. */
 
 /**
- * A request's body cannot be read to its end. A handler that lets it through answers with its status.
+ * A request's body cannot be read to its end, or its url is none. A handler that lets it through answers with its status.
  *
- *   400  malformed           ERR_BODY_MALFORMED
+ *   400  malformed           ERR_BODY_MALFORMED, ERR_URL_INVALID
  *   408  too slow            ERR_BODY_TIMEOUT
  *   413  beyond the limit    ERR_BODY_TOO_LARGE
  *   431  trailers too long   ERR_TRAILERS_TOO_LARGE

@@ -12,6 +12,7 @@ import {
   type Source,
   sourceOf,
 } from "./body.ts";
+import { HTTPError } from "./errors.ts";
 import { Headers, type HeadersInit, headerName } from "./headers.ts";
 
 /** What a request is made with. */
@@ -67,7 +68,12 @@ export function urlOf(method: string, target: string, host: string): string {
   if (method === "CONNECT") return `http://${target}/`;
   const url = target.startsWith("/") ? `http://${authority}${target}` : target;
   if (target === "*") return `http://${authority}/*`;
-  return new URL(url).href;
+  try {
+    return new URL(url).href;
+  } catch (error) {
+    // A host that follows the grammar and is none all the same, as 999.999.999.999 is.
+    throw new HTTPError(400, "ERR_URL_INVALID", `request: ${url} is no url`, error);
+  }
 }
 
 /**

@@ -78,6 +78,7 @@ function framingOf(
   source: Sendable,
   declared: number,
 ): Framing {
+  if (status === 205) return lengthOf(0);
   // Of a 304 the length is that of the body it stands for.
   if (isBodiless(status) && !(status === 304 && declared !== -1)) return noBody;
   if (source instanceof ReadableStream) {
