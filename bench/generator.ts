@@ -53,6 +53,11 @@ export interface ChurnReport extends Report {
   connectionsPerSecond: number;
 }
 
+export interface HttpReport extends Report {
+  requests: number;
+  requestsPerSecond: number;
+}
+
 export interface ProxyReport extends Omit<Report, "latency"> {
   bytes: number;
 }
@@ -63,6 +68,7 @@ export interface Reports {
   churn: ChurnReport;
   proxy: ProxyReport;
   udp: UdpReport;
+  http: HttpReport;
 }
 
 export type Options = Readonly<Record<string, string | number>>;

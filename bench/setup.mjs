@@ -125,6 +125,7 @@ function cItems() {
     idle: ["generators/idle.c", ...common],
     proxy: ["generators/proxy.c", ...common],
     udp: ["generators/udp.c", ...common],
+    http: ["generators/http.c", ...common],
     histogram_check: ["generators/histogram_check.c", ...common],
     c_epoll: ["servers/c_epoll.c", ...common],
     c_splice: ["servers/c_splice.c", ...common],
@@ -147,7 +148,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy"].map((name) => ({
+  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy", "http"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

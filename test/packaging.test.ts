@@ -28,6 +28,7 @@ const SHIPPED = [
   /^CHANGELOG\.md$/,
   /^LICENSE$/,
   /^dist\/(src|testing)\/.+\.(js|js\.map|d\.ts)$/,
+  /^dist\/src\/http\/llhttp\.(wasm|LICENSE)$/,
   /^native\/[^/]+\.[ch]$/,
   /^prebuilds\/manifest\.json$/,
   /^prebuilds\/linux-(x64|arm64)-(glibc|musl)\/coronet\.node$/,

@@ -17,6 +17,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { buildNative } from "./build-native.mjs";
 import { lock } from "./lib/lock.mjs";
@@ -178,12 +179,26 @@ async function compile(digestBefore, check) {
       `${said}\nsetup: tsc found errors, dist/ is unchanged. Correct them and run it again.`,
     );
   }
+  bringLlhttp();
   rmSync(compiledStamp, { force: true });
   const outputs = publish();
   rmSync(fresh, { recursive: true, force: true });
   // Without a check nothing is known about the types: the next ordinary run has to look.
   const sources = check ? digestBefore : "unchecked";
   writeFileSync(compiledStamp, `${JSON.stringify({ sources, outputs })}\n`);
+}
+
+/**
+ * Puts llhttp beside the code that uses it, as WebAssembly: undici carries it, and is needed for nothing
+ * else (docs/dependencies.md).
+ */
+function bringLlhttp() {
+  const license = join(root, "src/http/llhttp.LICENSE");
+  if (!existsSync(license)) return;
+  const require = createRequire(import.meta.url);
+  const folder = join(fresh, "src/http");
+  writeFileSync(join(folder, "llhttp.wasm"), require("undici/lib/llhttp/llhttp_simd-wasm.js"));
+  writeFileSync(join(folder, "llhttp.LICENSE"), readText(license));
 }
 
 /**

@@ -5,6 +5,7 @@ import { churn } from "./churn.ts";
 import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
+import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
 import { shared } from "./shared.ts";
@@ -20,6 +21,7 @@ export const suites: readonly Suite[] = [
   udp,
   proxy,
   client,
+  http,
   sync,
   chan,
   parked,

@@ -79,6 +79,9 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly writable: WritableStream<Uint8Array>;
 }
 
+/** @internal Name of a method that writes a text of latin1: for heads of messages, without a buffer. */
+export const writeLatin1: unique symbol = Symbol("coronet.writeLatin1");
+
 /** What few connections need: kept apart, so that an idle connection stays small. */
 interface Extra {
   local?: Addr;
@@ -137,6 +140,11 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
   /** @internal For BufReader: it holds no buffer while it waits. */
   [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
     return this.fd.readChunk(options?.signal);
+  }
+
+  /** @internal Every character of the text is a byte. */
+  [writeLatin1](text: string): Promise<number> {
+    return this.fd.writeLatin1(text);
   }
 
   waitReadable(options?: OpOptions): Promise<void> {

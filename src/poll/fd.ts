@@ -118,6 +118,11 @@ export interface Meter {
   bytesIn: number;
   bytesOut: number;
 }
+/** The scratch buffer, for text. */
+const scratchText = Buffer.from(scratch.buffer as unknown as ArrayBuffer) as Buffer & {
+  /** What write(text, "latin1") comes to, without the choice between encodings. */
+  latin1Write(text: string, at: number, length: number): number;
+};
 
 class Rare {
   deadlines: Deadlines | undefined = undefined;
@@ -482,6 +487,24 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     const promise = parked<number>();
     this.wait(new WriteOp(this, resolver(), signal, buffer, written));
+    return promise;
+  }
+
+  /** As write, of a text of characters up to U+00FF, a byte each. */
+  writeLatin1(text: string): Promise<number> {
+    const { length } = text;
+    const busy = (this.state & (WRITE_LOCK | CLOSING)) !== 0;
+    if (busy || length > SCRATCH_SIZE || length === 0 || this.expired(WRITER)) {
+      return this.write(Buffer.from(text, "latin1"), undefined);
+    }
+    scratchText.latin1Write(text, 0, length);
+    const n = this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
+    if (n === length) return this.device.runtime.sched.completeBytes(n);
+    if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, undefined);
+    // The scratch buffer is everybody's: what is left waits in memory of its own.
+    const rest = Buffer.from(text, "latin1");
+    const promise = parked<number>();
+    this.wait(new WriteOp(this, resolver(), undefined, rest, Math.max(n, 0)));
     return promise;
   }
 

@@ -1,0 +1,424 @@
+/**
+ * connection.ts: one goroutine per connection: read a head, call the handler, write the response, again.
+ *
+ * Invariants
+ *  - One request at a time: nothing is read ahead of the response but what came in the same chunk, and,
+ *    for a handler that wants to know when the client leaves, at most one chunk more.
+ *  - After a request that was refused nothing is parsed any more.
+ *  - An idle connection holds neither buffer nor parser.
+ */
+import { type CancelFunc, withCancel } from "../context/cancel.ts";
+import type { Context } from "../context/context.ts";
+import { readChunk } from "../io/io.ts";
+import type { BaseConn, Conn } from "../net/conn.ts";
+import { NetError } from "../net/errors.ts";
+import { endsQuietly } from "../runtime/panic.ts";
+import { HTTPError } from "./errors.ts";
+import { type HeadersInit, headerList } from "./headers.ts";
+import { type BodySource, IncomingBody } from "./incoming.ts";
+import { type InfoSource, RequestInfo } from "./info.ts";
+import { plainResponse, switchingHead } from "./message.ts";
+import type { Settings } from "./options.ts";
+import { giveParser, type RequestParser, takeParser } from "./parser.ts";
+import { Request } from "./request.ts";
+import { isOurs, Response } from "./response.ts";
+import { type Exchange, sendResponse, sendText } from "./send.ts";
+
+/** What a handler may answer. */
+export type Answer = Response | globalThis.Response | undefined;
+
+/** Answers a request. Undefined only after `info.upgrade()`. */
+export type Handler = (request: Request, info: RequestInfo) => Answer | Promise<Answer>;
+
+/** What a connection needs of its server. */
+export interface ConnectionOwner {
+  readonly handler: Handler;
+  readonly settings: Settings;
+  readonly context: Context;
+  readonly stopping: boolean;
+  report(error: unknown, request: Request): void;
+  /** The connection is another protocol's from now on. */
+  leave(connection: Connection): void;
+}
+
+/** Bytes and time for which a connection that was refused is listened to, so that its end is not a reset. */
+const LINGER_BYTES = 256 * 1024;
+const LINGER_MS = 1_000;
+/** Input that is kept while a handler runs. */
+const READ_AHEAD = 65_536;
+
+const nothing = new Uint8Array(0);
+
+/** What a handler has that asked when its client leaves. */
+class Watcher {
+  readonly context: Context;
+  readonly cancel: CancelFunc;
+  stop: AbortController | undefined = undefined;
+  ended: Promise<void> | undefined = undefined;
+
+  constructor(parent: Context) {
+    [this.context, this.cancel] = withCancel(parent);
+  }
+}
+
+export class Connection implements InfoSource, BodySource {
+  readonly conn: BaseConn;
+  /** No request is being handled. */
+  idle = true;
+  private readonly owner: ConnectionOwner;
+  private chunk: Uint8Array = nothing;
+  private at = 0;
+  private requests = 0;
+  private incoming: IncomingBody | undefined = undefined;
+  private current: RequestInfo | undefined = undefined;
+  private watcher: Watcher | undefined = undefined;
+  private takenOver = false;
+
+  constructor(conn: BaseConn, owner: ConnectionOwner) {
+    this.conn = conn;
+    this.owner = owner;
+  }
+
+  /** Serves until one side is done. Never throws. */
+  async serve(): Promise<void> {
+    const { conn, owner } = this;
+    const { idle, write } = owner.settings;
+    try {
+      conn.setTimeouts({ read: idle, write });
+      await this.serveAll();
+    } catch (error) {
+      // The peer went, or fell silent: that ends a connection and nothing else.
+      if (!(error instanceof NetError)) owner.report(error, new Request("http://localhost/"));
+    }
+    this.endRequest();
+    if (!this.takenOver) await conn.close();
+  }
+
+  private async serveAll(): Promise<void> {
+    const { conn, owner } = this;
+    const { settings } = owner;
+    for (;;) {
+      if (this.at === this.chunk.length) {
+        this.chunk = nothing;
+        this.at = 0;
+        this.idle = true;
+        if (owner.stopping) return;
+        const chunk = await conn[readChunk]();
+        if (chunk === null) return;
+        this.idle = false;
+        this.chunk = chunk;
+      }
+      const parser = takeParser(settings);
+      this.at = parser.parse(this.chunk, this.at);
+      if (!parser.headDone && parser.status === 0 && !(await this.readHead(parser))) {
+        giveParser(parser);
+        return;
+      }
+      const exchange = this.accept(parser);
+      if (exchange === undefined) {
+        const { status, reason } = parser;
+        giveParser(parser);
+        await this.refuse(status, reason);
+        return;
+      }
+      // Nothing here is a function of its own that is waited for: most requests wait twice, to be read
+      // and to be written, and each further async function costs them a promise and three turns.
+      const answer = this.call(exchange);
+      const response = isOurs(answer) ? answer : await answer;
+      if (this.takenOver) return;
+      await this.respond(exchange, response);
+      const simple = exchange.keepAlive && this.watcher === undefined;
+      if (simple && this.incoming === undefined) this.current = undefined;
+      else if (!(await this.finish(exchange))) return;
+    }
+  }
+
+  /** Reads on until the head is complete or refused; false when the client leaves before. */
+  private async readHead(parser: RequestParser): Promise<boolean> {
+    const { conn } = this;
+    const { headerTime } = this.owner.settings;
+    if (headerTime !== Infinity) conn.setReadDeadline(new Date(Date.now() + headerTime));
+    while (!parser.headDone && parser.status === 0) {
+      if (this.at === this.chunk.length && !(await this.nextChunk())) return false;
+      this.at = parser.parse(this.chunk, this.at);
+    }
+    conn.setReadDeadline(null);
+    return true;
+  }
+
+  private async nextChunk(): Promise<boolean> {
+    try {
+      const chunk = await this.conn[readChunk]();
+      if (chunk === null) return false;
+      this.chunk = chunk;
+      this.at = 0;
+      return true;
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      this.conn.setReadDeadline(null);
+      await this.refuse(408, "the request's head took too long");
+      return false;
+    }
+  }
+
+  /** What is needed to answer a request whose head is complete; undefined when it is refused. */
+  private accept(parser: RequestParser): Exchange | undefined {
+    if (parser.status !== 0 && !parser.headDone) return undefined;
+    const { expect, version } = parser;
+    const expects = expect !== undefined && version === 11;
+    if (parser.status === 0 && expects && expect.toLowerCase() !== "100-continue") {
+      parser.status = 417;
+      parser.reason = "only 100-continue can be expected";
+    }
+    // A body that is malformed from its first bytes on is refused like a head.
+    if (parser.status !== 0) return undefined;
+    const { settings, stopping } = this.owner;
+    let incoming: IncomingBody | undefined;
+    if (!parser.done || parser.body.length > 0 || parser.chunked) {
+      incoming = new IncomingBody(this, parser, settings.bodyRate, expects);
+    }
+    this.incoming = incoming;
+    const { method, text, urlStart, urlEnd, host } = parser;
+    const target = text.slice(urlStart, urlEnd);
+    const info = new RequestInfo(
+      this,
+      incoming,
+      parser.upgrade,
+      method,
+      target,
+      host,
+      text,
+      parser.spans,
+    );
+    this.current = info;
+    const persistent = parser.keepAlive && !stopping && ++this.requests < settings.requests;
+    const exchange = {
+      conn: this.conn,
+      request: new Request(info),
+      info,
+      version,
+      head: method === "HEAD",
+      // What follows a CONNECT that was not taken up is no request.
+      keepAlive: persistent && method !== "CONNECT",
+      report: this.owner.report,
+    };
+    if (incoming === undefined) giveParser(parser);
+    return exchange;
+  }
+
+  /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
+  private call({ request, info }: Exchange): Response | Promise<Response> {
+    try {
+      const answer = this.owner.handler(request, info as RequestInfo);
+      return isOurs(answer) ? answer : this.settle(answer, request);
+    } catch (error) {
+      return this.failure(error, request);
+    }
+  }
+
+  private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
+    try {
+      return this.responseOf(await answer);
+    } catch (error) {
+      return this.failure(error, request);
+    }
+  }
+
+  private respond(exchange: Exchange, response: Response): Promise<unknown> {
+    if (this.owner.stopping) exchange.keepAlive = false;
+    if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
+    return sendResponse(exchange, response);
+  }
+
+  /** What is to be done behind a response; false when the connection ends with it. */
+  private async finish({ keepAlive }: Exchange): Promise<boolean> {
+    if (this.watcher !== undefined) await this.endWatch();
+    if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
+    if (!keepAlive && this.at < this.chunk.length) await this.linger();
+    this.current = undefined;
+    return keepAlive;
+  }
+
+  private responseOf(answer: Answer): Response {
+    if (isOurs(answer)) return answer;
+    if (answer instanceof globalThis.Response) return Response.from(answer);
+    if (this.takenOver) return new Response();
+    throw new TypeError(`the handler returned ${String(answer)}, which is no Response`);
+  }
+
+  private failure(error: unknown, request: Request): Response {
+    if (this.takenOver) {
+      // Nobody else will; and a peer that goes is no news on any connection.
+      void this.conn.close();
+      if (!endsQuietly(error)) this.owner.report(error, request);
+      return new Response();
+    }
+    if (error instanceof HTTPError) {
+      const { status, message } = error;
+      if (status === 0) return Response.error();
+      return new Response(`${message}\n`, { status, headers: { connection: "close" } });
+    }
+    this.owner.report(error, request);
+    return new Response("Internal Server Error\n", { status: 500 });
+  }
+
+  // ---- the request's body
+
+  /** Says before the head is written whether the rest of the body is worth reading. */
+  private judgeRest(exchange: Exchange, incoming: IncomingBody): void {
+    if (incoming.arrived) return;
+    const { unread } = this.owner.settings;
+    if (incoming.failure !== undefined || incoming.awaitsContinue || incoming.missing > unread) {
+      exchange.keepAlive = false;
+    }
+  }
+
+  private async endBody(incoming: IncomingBody, keepAlive: boolean): Promise<boolean> {
+    const drained = keepAlive && (await incoming.drain(this.owner.settings.unread));
+    if (drained) {
+      this.endRequest();
+      return true;
+    }
+    this.endRequest();
+    await this.linger();
+    return false;
+  }
+
+  private endRequest(): void {
+    const { incoming } = this;
+    this.incoming = this.current = undefined;
+    if (incoming !== undefined) giveParser(incoming.end());
+    this.watcher?.cancel("the connection is closed");
+  }
+
+  async more(ms: number): Promise<boolean> {
+    if (this.at < this.chunk.length) return true;
+    const { conn } = this;
+    if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));
+    const chunk = await conn[readChunk]();
+    if (chunk === null) return false;
+    if (ms !== Infinity) conn.setReadDeadline(null);
+    this.chunk = chunk;
+    this.at = 0;
+    return true;
+  }
+
+  feed(parser: RequestParser): void {
+    this.at = parser.parse(this.chunk, this.at);
+  }
+
+  write(text: string): Promise<unknown> {
+    return sendText(this.conn, text);
+  }
+
+  gone(cause: unknown): void {
+    this.watcher?.cancel(cause ?? "the client has gone");
+  }
+
+  complete(): void {
+    if (this.watcher !== undefined) this.watch(this.watcher);
+  }
+
+  // ---- a client that leaves
+
+  contextFor(info: RequestInfo): Context {
+    if (info !== this.current) {
+      const late = new Watcher(this.owner.context);
+      late.cancel("the response has been sent");
+      return late.context;
+    }
+    if (this.watcher === undefined) {
+      this.watcher = new Watcher(this.owner.context);
+      if (this.incoming?.arrived ?? true) this.watch(this.watcher);
+    }
+    return this.watcher.context;
+  }
+
+  private watch(watcher: Watcher): void {
+    if (watcher.stop !== undefined) return;
+    watcher.stop = new AbortController();
+    watcher.ended = this.readAhead(watcher, watcher.stop.signal);
+  }
+
+  private async readAhead(watcher: Watcher, signal: AbortSignal): Promise<void> {
+    while (this.chunk.length - this.at < READ_AHEAD) {
+      try {
+        const chunk = await this.conn[readChunk]({ signal });
+        if (chunk === null) {
+          watcher.cancel("the client has gone");
+          return;
+        }
+        const rest = this.chunk.subarray(this.at);
+        this.chunk = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+        this.at = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!isTimeout(error)) {
+          watcher.cancel(error);
+          return;
+        }
+      }
+    }
+  }
+
+  private async endWatch(): Promise<void> {
+    const watcher = this.watcher as Watcher;
+    watcher.stop?.abort();
+    await watcher.ended;
+    watcher.cancel("the response has been sent");
+    this.watcher = undefined;
+  }
+
+  // ---- ends
+
+  async takeOver(info: RequestInfo, headers: HeadersInit | undefined): Promise<Conn> {
+    const connect = info.verb === "CONNECT";
+    if (!info.wantsUpgrade || info !== this.current || this.takenOver) {
+      throw new TypeError("upgrade: the client did not ask for it, or it was done already");
+    }
+    if (this.incoming !== undefined) {
+      throw new TypeError("upgrade: the request has a body; answer it instead");
+    }
+    const { conn } = this;
+    const protocol = (new Request(info).headers.get("upgrade") ?? "").split(",")[0] as string;
+    const list = headerList(headers);
+    this.takenOver = true;
+    if (this.watcher !== undefined) await this.endWatch();
+    this.owner.leave(this);
+    conn.setTimeouts({ read: null, write: null });
+    const rest = this.chunk.subarray(this.at);
+    if (rest.length > 0) conn.unread(rest);
+    this.chunk = nothing;
+    this.at = 0;
+    await sendText(conn, switchingHead(connect, protocol.trim(), list));
+    return conn;
+  }
+
+  private async refuse(status: number, reason: string): Promise<void> {
+    await sendText(this.conn, plainResponse(status, reason));
+    await this.linger();
+  }
+
+  /**
+   * Ends writing and waits for the client to end, too: closing while its bytes are still coming would
+   * make the kernel send a reset, which can overtake the response. Nothing is parsed.
+   */
+  private async linger(): Promise<void> {
+    const { conn } = this;
+    try {
+      await conn.closeWrite();
+      conn.setReadDeadline(new Date(Date.now() + LINGER_MS));
+      for (let left = LINGER_BYTES; left > 0; ) {
+        const chunk = await conn[readChunk]();
+        if (chunk === null) return;
+        left -= chunk.length;
+      }
+    } catch {
+      // It has been given its time.
+    }
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof NetError && error.code === "ERR_DEADLINE";
+}

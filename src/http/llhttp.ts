@@ -1,0 +1,170 @@
+/**
+ * llhttp.ts: the HTTP/1 state machine of Node itself (llhttp), compiled to WebAssembly, one per thread.
+ *
+ * The module is undici's, taken when this is compiled (docs/dependencies.md says why). It is given bytes
+ * in its own memory and calls back with places in that memory, synchronously: one input buffer serves all connections.
+ *
+ * Invariants
+ *  - Views of the memory are made anew whenever an allocation may have made it grow.
+ *  - A state machine is used for one message at a time and reset before each.
+ */
+import { readFileSync } from "node:fs";
+
+/** Bytes that are parsed in one call. */
+export const INPUT_SIZE = 65_536;
+
+/** What a callback or a run may answer (llhttp_errno_t). */
+export const OK = 0;
+export const INVALID_METHOD = 6;
+export const INVALID_VERSION = 9;
+export const PAUSED = 21;
+export const PAUSED_H2 = 23;
+
+/** Who is told what was found; places are offsets in the input. */
+export interface Events {
+  onUrl(at: number, length: number): void;
+  onName(at: number, length: number): void;
+  onValue(at: number, length: number): void;
+  onHead(upgrade: boolean, keepAlive: boolean): void;
+  onBody(at: number, length: number): void;
+}
+
+/** The part of WebAssembly that is used: Node's types leave it to those of browsers. */
+interface Wasm {
+  Module: new (code: Uint8Array) => object;
+  Instance: new (module: object, imports: object) => { exports: unknown };
+}
+
+const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
+
+/** Node's own parts of toString and write, without the choice between encodings. */
+export interface Latin1Buffer extends Buffer {
+  latin1Slice(start: number, end: number): string;
+}
+
+interface Exports {
+  memory: { readonly buffer: ArrayBuffer };
+  _initialize(): void;
+  malloc(bytes: number): number;
+  llhttp_alloc(type: number): number;
+  llhttp_reset(machine: number): void;
+  llhttp_execute(machine: number, at: number, length: number): number;
+  llhttp_get_error_pos(machine: number): number;
+  llhttp_get_error_reason(machine: number): number;
+  llhttp_get_method(machine: number): number;
+  llhttp_get_http_major(machine: number): number;
+  llhttp_get_http_minor(machine: number): number;
+  llhttp_method_name(method: number): number;
+}
+
+const REQUEST = 1;
+
+export class Llhttp {
+  /** The input buffer: what is parsed begins at its start. */
+  input: Latin1Buffer;
+  private events: Events | undefined = undefined;
+  private readonly lib: Exports;
+  private readonly base: number;
+  /** Machines that no message is using. */
+  private readonly spare: number[] = [];
+  private readonly methods: string[] = [];
+
+  constructor() {
+    const code = readFileSync(new URL("./llhttp.wasm", import.meta.url));
+    const instance = new wasm.Instance(new wasm.Module(code), { env: this.callbacks() });
+    this.lib = instance.exports as Exports;
+    this.lib._initialize();
+    this.base = this.lib.malloc(INPUT_SIZE);
+    this.input = this.view();
+  }
+
+  /** Takes a machine for one message. */
+  take(): number {
+    const machine = this.spare.pop();
+    if (machine !== undefined) {
+      this.lib.llhttp_reset(machine);
+      return machine;
+    }
+    const fresh = this.lib.llhttp_alloc(REQUEST);
+    if (fresh === 0) throw new RangeError("http: no memory for a parser");
+    if (this.input.buffer !== this.lib.memory.buffer) this.input = this.view();
+    return fresh;
+  }
+
+  give(machine: number): void {
+    this.spare.push(machine);
+  }
+
+  /** Parses the first bytes of the input. OK, PAUSED at the end of a message, or an error's number. */
+  run(machine: number, length: number, events: Events): number {
+    this.events = events;
+    return this.lib.llhttp_execute(machine, this.base, length);
+  }
+
+  /** Where the last run stopped, when it did not answer OK: an offset in the input. */
+  stoppedAt(machine: number): number {
+    return this.lib.llhttp_get_error_pos(machine) - this.base;
+  }
+
+  /** Why the last run failed, in words. */
+  reason(machine: number): string {
+    return this.cString(this.lib.llhttp_get_error_reason(machine));
+  }
+
+  /** The version as a number: 11 for HTTP/1.1. */
+  version(machine: number): number {
+    const { lib } = this;
+    return lib.llhttp_get_http_major(machine) * 10 + lib.llhttp_get_http_minor(machine);
+  }
+
+  method(machine: number): string {
+    const number = this.lib.llhttp_get_method(machine);
+    const known = this.methods[number];
+    if (known !== undefined) return known;
+    const name = this.cString(this.lib.llhttp_method_name(number));
+    this.methods[number] = name;
+    return name;
+  }
+
+  private view(): Latin1Buffer {
+    return Buffer.from(this.lib.memory.buffer, this.base, INPUT_SIZE) as Latin1Buffer;
+  }
+
+  private cString(at: number): string {
+    if (at === 0) return "";
+    const memory = Buffer.from(this.lib.memory.buffer);
+    return memory.toString("latin1", at, memory.indexOf(0, at));
+  }
+
+  private callbacks(): Record<string, (...args: number[]) => number> {
+    type Callback = (machine: number, at: number, length: number) => number;
+    const place =
+      (tell: (events: Events, at: number, length: number) => void): Callback =>
+      (_machine, at, length) => {
+        tell(this.events as Events, at - this.base, length);
+        return OK;
+      };
+    return {
+      wasm_on_message_begin: () => OK,
+      wasm_on_status: () => OK,
+      wasm_on_url: place((events, at, length) => events.onUrl(at, length)) as never,
+      wasm_on_header_field: place((events, at, length) => events.onName(at, length)) as never,
+      wasm_on_header_value: place((events, at, length) => events.onValue(at, length)) as never,
+      wasm_on_body: place((events, at, length) => events.onBody(at, length)) as never,
+      wasm_on_headers_complete: ((_machine: number, _status: number, up: number, keep: number) => {
+        (this.events as Events).onHead(up !== 0, keep !== 0);
+        return OK;
+      }) as never,
+      // Whatever stands behind the message is not this message's: the run stops here.
+      wasm_on_message_complete: () => PAUSED,
+    };
+  }
+}
+
+let shared: Llhttp | undefined;
+
+/** The thread's one. */
+export function llhttp(): Llhttp {
+  shared ??= new Llhttp();
+  return shared;
+}

@@ -1,0 +1,417 @@
+/**
+ * parser.ts: bytes to one request: llhttp finds the places, this file holds what it leaves open.
+ *
+ * A parser is used for one message: head, then body, then trailers; then it goes back to the pool. The
+ * head is kept as one latin1 string and the places of names and values in it, so that a request whose
+ * headers nobody asks for costs one string.
+ *
+ * What llhttp does not decide is decided here (RFC 9112): the version, Host, Transfer-Encoding on 1.0 and
+ * other than "chunked", one space between the parts of the request line, lengths of all kinds. llhttp
+ * tells nothing of chunk extensions, so the bytes that are no body are counted.
+ *
+ * Invariants
+ *  - Once `status` is not 0 the parser has failed: nothing is parsed any more.
+ *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
+ */
+import {
+  INPUT_SIZE,
+  INVALID_METHOD,
+  INVALID_VERSION,
+  llhttp,
+  OK,
+  PAUSED,
+  PAUSED_H2,
+} from "./llhttp.ts";
+
+/** How much of a request is read at most. */
+export interface ParserLimits {
+  /** Bytes of request line and headers; of trailers. */
+  headerBytes: number;
+  /** Number of headers; of trailers. */
+  headers: number;
+  /** Length of the request target. */
+  url: number;
+  /** Bytes of the body. */
+  body: number;
+}
+
+/** A token, or the beginning of one. */
+const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
+const SPACE = 0x20;
+const TAB = 0x09;
+const NO_SPANS: number[] = [];
+
+/**
+ * Bytes of chunk sizes, extensions and trailers that a body may have beyond twice its own length and 16
+ * per chunk (the rule of Go's net/http).
+ */
+const FRAMING_ALLOWANCE = 16_384;
+const FRAMING_PER_CHUNK = 16;
+
+/** reg-name, IPv4 or an IP literal, with a port or without (RFC 3986, 3.2.2). */
+const HOST = /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
+
+/** Bytes that a pipelined request's head is parsed in at a time. */
+const PIPELINED_STEP = 2048;
+
+// The places of the head that is being parsed; copied when it is complete.
+const found: number[] = [];
+
+let lastHost = "";
+
+export class RequestParser {
+  limits: ParserLimits;
+  /** 0, or what the request is to be refused with. */
+  status = 0;
+  reason = "";
+  headDone = false;
+  /** The whole message has been parsed. */
+  done = false;
+
+  text = "";
+  spans: number[] = NO_SPANS;
+  method = "";
+  version = 0;
+  urlStart = 0;
+  urlEnd = 0;
+  host = "";
+  upgrade = false;
+  keepAlive = false;
+  /** Declared length of the body; -1 when there is none or it is chunked. */
+  contentLength = -1;
+  chunked = false;
+  /** The value of Expect; undefined without one. */
+  expect: string | undefined = undefined;
+  /** Parts of the body that the last parse has found. */
+  readonly body: Uint8Array[] = [];
+  bodyBytes = 0;
+  /** Names and values of the trailers, in turn. */
+  trailers: string[] | undefined = undefined;
+
+  private machine = 0;
+  private prior: Buffer | undefined = undefined;
+  private priorLength = 0;
+  private count = 0;
+  private collected: number[] = found;
+  private lastIsName = false;
+  private chunk: Uint8Array = nothing;
+  private chunkAt = 0;
+  private excess = 0;
+  private trailerBytes = 0;
+
+  constructor(limits: ParserLimits) {
+    this.limits = limits;
+  }
+
+  /** Gets ready for a new message. */
+  begin(limits: ParserLimits): void {
+    this.limits = limits;
+    this.machine = llhttp().take();
+    this.status = 0;
+    this.headDone = this.done = this.chunked = this.upgrade = this.lastIsName = false;
+    this.contentLength = -1;
+    this.expect = undefined;
+    this.trailers = undefined;
+    this.prior = undefined;
+    this.count = this.priorLength = this.bodyBytes = this.excess = this.trailerBytes = 0;
+    this.urlStart = -1;
+    this.collected = found;
+    if (this.body.length !== 0) this.body.length = 0;
+  }
+
+  /** Bytes of the head so far. */
+  get headBytes(): number {
+    return this.priorLength;
+  }
+
+  /**
+   * Parses a chunk from `at` on, at most INPUT_SIZE of it: the place up to which it was parsed. Look at
+   * `status`, `headDone`, `done` and `body` then.
+   */
+  parse(chunk: Uint8Array, at: number): number {
+    const lib = llhttp();
+    // Behind other requests of its chunk a head is given little at a time: each would copy all the rest.
+    const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
+    const length = Math.min(chunk.length - at, most);
+    const part = at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length);
+    lib.input.set(part);
+    this.chunk = chunk;
+    this.chunkAt = at;
+    const wasHead = !this.headDone;
+    const before = this.bodyBytes;
+    const result = lib.run(this.machine, length, this);
+    const used = result === OK ? length : lib.stoppedAt(this.machine);
+    if (result !== OK && result !== PAUSED) {
+      this.failRun(result, used);
+      return at + used;
+    }
+    if (wasHead) this.afterHead(length, used);
+    else this.countFraming(used - (this.bodyBytes - before));
+    if (result === PAUSED && this.status === 0) this.done = true;
+    this.chunk = nothing;
+    return at + used;
+  }
+
+  // ---- what llhttp tells
+
+  onUrl(at: number, length: number): void {
+    const place = at + this.priorLength;
+    if (this.urlStart === -1) this.urlStart = place;
+    this.urlEnd = place + length;
+  }
+
+  onName(at: number, length: number): void {
+    if (this.headDone) {
+      this.onTrailer(at, length, true);
+      return;
+    }
+    const place = at + this.priorLength;
+    const { collected } = this;
+    if (this.lastIsName) {
+      collected[this.count - 3] = place + length;
+      return;
+    }
+    this.lastIsName = true;
+    collected[this.count] = place;
+    collected[this.count + 1] = place + length;
+    collected[this.count + 2] = place;
+    collected[this.count + 3] = place;
+    this.count += 4;
+  }
+
+  onValue(at: number, length: number): void {
+    if (this.headDone) {
+      this.onTrailer(at, length, false);
+      return;
+    }
+    const place = at + this.priorLength;
+    const { collected, count } = this;
+    if (this.lastIsName) collected[count - 2] = place;
+    collected[count - 1] = place + length;
+    this.lastIsName = false;
+  }
+
+  onHead(upgrade: boolean, keepAlive: boolean): void {
+    this.headDone = true;
+    this.lastIsName = false;
+    this.upgrade = upgrade;
+    this.keepAlive = keepAlive;
+  }
+
+  onBody(at: number, length: number): void {
+    this.bodyBytes += length;
+    this.excess = Math.max(0, this.excess - FRAMING_PER_CHUNK - 2 * length);
+    const start = this.chunkAt + at;
+    this.body.push(this.chunk.subarray(start, start + length));
+  }
+
+  private onTrailer(at: number, length: number, isName: boolean): void {
+    this.trailerBytes += length;
+    if (this.trailerBytes > this.limits.headerBytes) return;
+    this.trailers ??= [];
+    const { trailers } = this;
+    const text = llhttp().input.latin1Slice(at, at + length);
+    if (this.lastIsName === isName && trailers.length > 0) {
+      trailers[trailers.length - 1] += text;
+    } else trailers.push(text);
+    this.lastIsName = isName;
+  }
+
+  // ---- the head
+
+  private afterHead(length: number, used: number): void {
+    if (!this.headDone) {
+      this.keepHead(length);
+      return;
+    }
+    const { count, collected } = this;
+    const end = count === 0 ? this.urlEnd : (collected[count - 1] as number);
+    // The end of the head is found in this input: what stood before has been kept.
+    const here = llhttp().input.latin1Slice(0, Math.max(0, end - this.priorLength));
+    this.text =
+      this.prior === undefined ? here : this.prior.toString("latin1", 0, this.priorLength) + here;
+    this.spans = collected.slice(0, count);
+    this.prior = undefined;
+    this.judgeHead(end);
+    this.countFraming(Math.max(0, used - (end - this.priorLength) - 4 - this.bodyBytes));
+  }
+
+  /** The head goes on in the next chunk: its bytes are kept, its places are its own from now on. */
+  private keepHead(length: number): void {
+    const total = this.priorLength + length;
+    if (this.collected === found) this.collected = found.slice(0, this.count);
+    let { prior } = this;
+    if (prior === undefined || prior.length < total) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(256, total, 2 * (prior?.length ?? 0)));
+      if (prior !== undefined) larger.set(prior.subarray(0, this.priorLength));
+      prior = this.prior = larger;
+    }
+    llhttp().input.copy(prior, this.priorLength, 0, length);
+    this.priorLength = total;
+    const { limits } = this;
+    if (this.urlStart !== -1 && this.urlEnd - this.urlStart > limits.url) {
+      this.fail(414, "the request target is too long");
+    } else if (total > limits.headerBytes) this.fail(431, "the headers are too long");
+    else if (this.count > 4 * limits.headers) this.fail(431, "there are too many headers");
+  }
+
+  private judgeHead(end: number): undefined {
+    const { limits, text, urlStart, urlEnd } = this;
+    const lib = llhttp();
+    const version = lib.version(this.machine);
+    this.version = version;
+    this.method = lib.method(this.machine);
+    if (version !== 11 && version !== 10)
+      return this.failVersion(text.slice(urlEnd).split("\r\n", 1)[0] as string);
+    if (urlEnd - urlStart > limits.url) return this.fail(414, "the request target is too long");
+    if (end > limits.headerBytes) return this.fail(431, "the headers are too long");
+    if (this.count > 4 * limits.headers) return this.fail(431, "there are too many headers");
+    const loose =
+      (urlStart >= 2 && text.charCodeAt(urlStart - 2) === SPACE) ||
+      (this.count > 0 && text.charCodeAt(urlEnd + 1) === SPACE);
+    if (loose) return this.fail(400, "the request line has more than one space");
+    const hash = text.indexOf("#", urlStart);
+    if (hash !== -1 && hash < urlEnd) return this.fail(400, "the request target has a fragment");
+    this.judgeFields();
+  }
+
+  private judgeFields(): undefined {
+    const { spans } = this;
+    let hosts = 0;
+    this.host = "";
+    for (let i = 0; i < spans.length; i += 4) {
+      const start = spans[i] as number;
+      switch ((spans[i + 1] as number) - start) {
+        case 4:
+          if (!this.isNamed(start, "host")) break;
+          hosts++;
+          this.host = this.value(i);
+          break;
+        case 6:
+          if (this.isNamed(start, "expect")) this.expect = this.value(i);
+          break;
+        case 14:
+          // llhttp has seen to it that there is one, of digits alone.
+          if (this.isNamed(start, "content-length")) this.contentLength = Number(this.value(i));
+          break;
+        case 17:
+          if (this.isNamed(start, "transfer-encoding")) this.judgeEncoding(this.value(i));
+          break;
+        default:
+      }
+      if (this.status !== 0) return;
+    }
+    if (hosts > 1) return this.fail(400, "there is more than one Host header");
+    if (hosts === 0) {
+      if (this.version === 11) this.fail(400, "there is no Host header");
+    } else if (this.host !== lastHost) {
+      if (!HOST.test(this.host)) return this.fail(400, "the Host header is not a host");
+      lastHost = this.host;
+    }
+    if (this.contentLength > this.limits.body) this.fail(413, "the body is too large");
+  }
+
+  private isNamed(start: number, name: string): boolean {
+    const { text } = this;
+    if ((text.charCodeAt(start) | 0x20) !== name.charCodeAt(0)) return false;
+    return text.slice(start, start + name.length).toLowerCase() === name;
+  }
+
+  private value(i: number): string {
+    return valueAt(this.text, this.spans, i);
+  }
+
+  private judgeEncoding(value: string): undefined {
+    if (this.version === 10) return this.fail(400, "HTTP/1.0 has no Transfer-Encoding");
+    if (this.chunked) return this.fail(400, "there is more than one Transfer-Encoding header");
+    if (value === "") return this.fail(400, "the Transfer-Encoding is empty");
+    if (value.toLowerCase() !== "chunked") {
+      return this.fail(501, `the transfer coding "${value}" is not known here`);
+    }
+    this.chunked = true;
+  }
+
+  // ---- the rest of the message
+
+  private countFraming(bytes: number): undefined {
+    const { limits } = this;
+    if (this.bodyBytes > limits.body) return this.fail(413, "the body is too large");
+    const { trailers } = this;
+    if (this.trailerBytes > limits.headerBytes || (trailers?.length ?? 0) > 2 * limits.headers) {
+      return this.fail(431, "the trailers are too long");
+    }
+    if (!this.chunked) return;
+    this.excess += bytes;
+    if (this.excess > FRAMING_ALLOWANCE + (this.trailerBytes << 1)) {
+      this.fail(400, "the chunks have more framing than body");
+    }
+  }
+
+  // ---- failing
+
+  private fail(status: number, reason: string): undefined {
+    if (this.status !== 0) return;
+    this.status = status;
+    this.reason = reason;
+  }
+
+  /** llhttp has stopped at `stop`. What stands behind that must not matter: it may not have come yet. */
+  private failRun(result: number, stop: number): void {
+    if (this.status !== 0) return;
+    if (result === INVALID_METHOD || result === INVALID_VERSION) {
+      const end = result === INVALID_METHOD ? stop + 1 : stop;
+      const seen =
+        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
+        llhttp().input.latin1Slice(0, end);
+      const line = seen.replace(/^[\r\n]+/, "");
+      if (result === INVALID_VERSION) this.failVersion(line);
+      else if (TOKEN.test(line)) this.fail(501, "the method is not known here");
+    } else if (result === PAUSED_H2) this.failVersion(" HTTP/2.0");
+    this.fail(400, llhttp().reason(this.machine));
+  }
+
+  private failVersion(line: string): undefined {
+    const version = / HTTP\/(\d\.\d)$/.exec(line)?.[1] ?? "1.1";
+    if (version === "1.1" || version === "1.0") {
+      this.fail(400, "the request line names no version of HTTP");
+    } else this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  }
+
+  /** Gives the machine back. */
+  end(): void {
+    llhttp().give(this.machine);
+    this.prior = undefined;
+    this.chunk = nothing;
+    this.collected = found;
+  }
+}
+
+const nothing = new Uint8Array(0);
+const spare: RequestParser[] = [];
+
+/** A parser for the next message; to be given back with giveParser. */
+export function takeParser(limits: ParserLimits): RequestParser {
+  const parser = spare.pop() ?? new RequestParser(limits);
+  parser.begin(limits);
+  return parser;
+}
+
+export function giveParser(parser: RequestParser): void {
+  parser.end();
+  // What a request may have taken over is not changed under it.
+  parser.spans = NO_SPANS;
+  parser.text = "";
+  spare.push(parser);
+}
+
+/** The value of the field at spans[i], without the white space around it. */
+export function valueAt(text: string, spans: readonly number[], i: number): string {
+  let end = spans[i + 3] as number;
+  const start = spans[i + 2] as number;
+  while (end > start) {
+    const code = text.charCodeAt(end - 1);
+    if (code !== SPACE && code !== TAB) break;
+    end--;
+  }
+  return text.slice(start, end);
+}
