@@ -6,6 +6,8 @@
  *   sleep N   "slept" after N ms
  *   crash     nothing: the handler throws, which ends the worker
  *   spin N    "spun", after N ms that held the thread
+ *   hold PATH "holding", then the thread is held until that file is there, then "held"
+ *   fall PATH as hold, but then the handler throws
  *   bye       "bye", and the connection is closed
  *
  * Anything else comes back as it is. `data` may say { failStart } or { failAfter: path }: the start fails
@@ -49,6 +51,11 @@ const handle: ServerHandler<Data | undefined> = async (conn, info) => {
     else if (word === "spin") {
       for (const end = performance.now() + Number(n); performance.now() < end; );
       await conn.write("spun\n");
+    } else if (word === "hold" || word === "fall") {
+      await conn.write("holding\n");
+      while (!existsSync(String(n)));
+      if (word === "fall") throw new Error("told to fall");
+      await conn.write("held\n");
     } else if (word === "bye") {
       await conn.write("bye\n");
       return;
