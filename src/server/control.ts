@@ -8,8 +8,8 @@ import type { ServiceStats } from "./stats.ts";
 /** A socket that listens, as its worker gets it. */
 export interface SocketBoot {
   /**
-   * Its number: in a worker process its own, in a thread that of the thread which listens. -1: the
-   * supervisor accepts.
+   * Its number: in a worker process its own, in a thread that of the thread which listens. Nobody's
+   * where the worker has an inbox.
    */
   fd: number;
   network: string;
@@ -18,7 +18,7 @@ export interface SocketBoot {
 
 /** Where connections are placed on a worker. */
 export interface InboxBoot {
-  /** The end that it receives from; its number is as a socket's. */
+  /** The end that it receives from: in a process its own number, in a thread its supervisor's. */
   fd: number;
   /** What a thread shares with its supervisor; a process shares no memory. */
   lock: SharedArrayBuffer | undefined;
