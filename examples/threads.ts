@@ -26,9 +26,11 @@ console.log(`listening on ${threads.addr}`);
 
 if (!values.serve) {
   for (let i = 0; i < 4; i++) await visit(`visitor ${i}`);
+  // A transfer counts when its source has learnt that it was taken: that is a moment after the visitor
+  // has the answer, and certain when the threads have ended.
+  await threads.close();
   const { accepted, transferred } = threads.stats();
   console.log(`${accepted} connections accepted, ${transferred} transferred`);
-  await threads.close();
 }
 
 async function visit(name: string) {

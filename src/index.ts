@@ -113,6 +113,8 @@ export type {
   ServerListenOptions,
   ServerModel,
   ServerOptions,
+  ServerPlacement,
+  WorkerLoad,
 } from "./server/options.ts";
 export { createServer, Server } from "./server/server.ts";
 export type { ServerStats, WorkerStats } from "./server/stats.ts";

@@ -1,5 +1,6 @@
 /** server_program.ts: a program of its own with a server, for tests: test/programs/serve.ts. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { type Addr, type ServerStats, TCPAddr } from "../src/index.ts";
 import { Child } from "./child.ts";
 
@@ -63,10 +64,11 @@ export class Program implements AsyncDisposable {
   }
 }
 
+/** False also for one that has ended, and whose parent has not asked yet how. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
   } catch {
     return false;
   }

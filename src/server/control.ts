@@ -7,10 +7,21 @@ import type { ServiceStats } from "./stats.ts";
 
 /** A socket that listens, as its worker gets it. */
 export interface SocketBoot {
-  /** Its number: in a worker process its own, in a thread that of the thread which listens. */
+  /**
+   * Its number: in a worker process its own, in a thread that of the thread which listens. Nobody's
+   * where the worker has an inbox.
+   */
   fd: number;
   network: string;
   addr: string;
+}
+
+/** Where connections are placed on a worker. */
+export interface InboxBoot {
+  /** The end that it receives from: in a process its own number, in a thread its supervisor's. */
+  fd: number;
+  /** What a thread shares with its supervisor; a process shares no memory. */
+  lock: SharedArrayBuffer | undefined;
 }
 
 /** What a worker is born with. */
@@ -22,6 +33,7 @@ export interface Boot {
   module: string;
   data: unknown;
   sockets: readonly SocketBoot[];
+  inbox: InboxBoot | undefined;
   /** This worker's share of the server's. */
   maxConnections: number;
   heartbeat: Heartbeat | undefined;

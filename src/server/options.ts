@@ -11,6 +11,7 @@ import {
 } from "../io/framing.ts";
 import type { StreamNetwork } from "../net/addr.ts";
 import { checkNetwork, type ListenOptions } from "../net/listen.ts";
+import { chooserOf, type Placement } from "../threads/placement.ts";
 
 /**
  * Where workers live:
@@ -49,6 +50,29 @@ export function codecOf(framing: ServerFraming): Codec {
   return "delimiter" in framing ? delimited(framing) : lengthPrefixed(framing);
 }
 
+/** What a policy of placement is told about a worker, as of now. */
+export interface WorkerLoad {
+  /** Its number, never given twice; -1 while nobody has this place. */
+  readonly id: number;
+  /** Its place among the workers: what the policy returns. */
+  readonly index: number;
+  /** Connections that it serves, and those under way to it. */
+  readonly live: number;
+  readonly underway: number;
+  /** It takes no connections at the moment, or is not there: placement passes it over. */
+  readonly stalled: boolean;
+}
+
+/**
+ * Which worker a connection goes to:
+ *   "round-robin"   one after the other
+ *   "least-busy"    the one with the fewest connections
+ *   "peer-hash"     by the peer's IP address: a machine always comes to the same worker
+ *   { key }         by a key that the function makes of the peer's address, the same way
+ *   a function      gives the index of a worker, or "refuse": the connection is closed
+ */
+export type ServerPlacement = Placement<WorkerLoad>;
+
 export interface ServerOptions {
   /** "thread" by default. */
   model?: ServerModel;
@@ -65,6 +89,11 @@ export interface ServerOptions {
    * wait in the kernel's backlog until one ends. At least one per worker.
    */
   maxConnections?: number;
+  /**
+   * The supervisor accepts, and places each connection on a worker by this policy; for "thread" and
+   * "process". Without it all workers accept from the same sockets, and whoever is free is first.
+   */
+  placement?: ServerPlacement;
   heartbeat?: Heartbeat;
   /** The module's default export takes messages (MessageHandler) instead of connections. */
   framing?: ServerFraming;
@@ -94,6 +123,7 @@ export interface Settings {
   module: string;
   data: unknown;
   maxConnections: number;
+  placement: ServerPlacement | undefined;
   heartbeat: Heartbeat | undefined;
   framing: ServerFraming | undefined;
   maxRequests: number;
@@ -149,6 +179,16 @@ function checkData(data: unknown, model: ServerModel): void {
   }
 }
 
+function checkPlacement(placement: ServerPlacement | undefined, model: ServerModel): void {
+  if (placement === undefined) return;
+  if (model === "base") {
+    throw new TypeError(
+      'createServer: model "base" has no supervisor that accepts: placement goes with "thread" and "process"',
+    );
+  }
+  chooserOf(placement, "createServer");
+}
+
 function logToStderr(line: string): void {
   process.stderr.write(`coronet server: ${line}\n`);
 }
@@ -168,6 +208,7 @@ export function settingsOf(options: ServerOptions): Settings {
   if (maxRequests !== Infinity) whole(maxRequests, "maxRequests", 1);
   if (heartbeat !== undefined) milliseconds(heartbeat.idle, "heartbeat.idle", 1);
   checkData(options.data, model);
+  checkPlacement(options.placement, model);
   if (options.framing !== undefined) codecOf(options.framing);
   if (options.group !== undefined && options.user === undefined) {
     throw new TypeError("createServer: group goes with user");
@@ -179,6 +220,7 @@ export function settingsOf(options: ServerOptions): Settings {
     module: hrefOf(options.module),
     data: options.data,
     maxConnections,
+    placement: options.placement,
     heartbeat,
     framing: options.framing,
     maxRequests,

@@ -1,6 +1,9 @@
 /**
  * service.ts: what every worker does, whatever it is: accepts, serves, counts, drains.
  *
+ * Connections come from the sockets that it listens on, or from the inbox where its supervisor places
+ * them.
+ *
  * Life: load the module → start() → accept → drain (accept nothing, wait for the handlers) → stop().
  *
  * Invariants
@@ -20,6 +23,7 @@ import { runtime } from "../runtime/runtime.ts";
 import type { Boot } from "./control.ts";
 import type { MessageHandler, ServerModule, WorkerInfo } from "./module.ts";
 import { codecOf } from "./options.ts";
+import type { PlacedConns } from "./placed.ts";
 import { noTotals, type ServiceStats, type Totals } from "./stats.ts";
 
 /** How much later than asked a silent peer may be closed, as a part of the time asked. */
@@ -52,10 +56,17 @@ class Served extends Goroutine<unknown> implements Meter {
   }
 }
 
+/** Where a worker's connections come from. */
+export interface Sources {
+  readonly listeners: readonly Listener[];
+  readonly placed?: PlacedConns;
+}
+
 export class Service {
   readonly info: WorkerInfo;
   private readonly boot: Boot;
   private readonly listeners: readonly Listener[];
+  private readonly placed: PlacedConns | undefined;
   private readonly onRecycle: () => void;
   private readonly stopping = new AbortController();
   private readonly live = new Set<Served>();
@@ -73,9 +84,10 @@ export class Service {
   /** The drain waits no longer for handlers. */
   private late = false;
 
-  constructor(boot: Boot, listeners: readonly Listener[], onRecycle: () => void) {
+  constructor(boot: Boot, { listeners, placed }: Sources, onRecycle: () => void) {
     this.boot = boot;
     this.listeners = listeners;
+    this.placed = placed;
     this.onRecycle = onRecycle;
     this.requestsLeft = Math.ceil(boot.maxRequests * (1 + Math.random() * JITTER));
     const { model, id, index, workers, data } = boot;
@@ -85,7 +97,7 @@ export class Service {
       index,
       workers,
       data,
-      addrs: listeners.map(({ addr }) => addr),
+      addrs: placed?.addrs ?? listeners.map(({ addr }) => addr),
       signal: this.stopping.signal,
       request: () => {
         this.counted = true;
@@ -108,6 +120,10 @@ export class Service {
     }
     await this.module.start?.(this.info);
     for (const listener of this.listeners) go(() => this.acceptFrom(listener)).unref();
+    const { placed } = this;
+    if (placed !== undefined && this.draining === undefined) {
+      go(() => this.takeFrom(placed)).unref();
+    }
     const { heartbeat } = this.boot;
     if (heartbeat === undefined) return;
     const sweep = (): void => this.closeSilent(heartbeat.idle);
@@ -138,6 +154,8 @@ export class Service {
   private async end(timeout: number, onLeft: () => void): Promise<void> {
     clearInterval(this.sweeper);
     for (const listener of this.listeners) this.leave(listener);
+    // What was placed here is served here.
+    for (const conn of this.placed?.leave() ?? []) this.serve(conn);
     await Promise.all(this.listeners.map((listener) => listener.close()));
     onLeft();
     this.stopping.abort();
@@ -196,6 +214,13 @@ export class Service {
     }
   }
 
+  private async takeFrom(placed: PlacedConns): Promise<void> {
+    placed.open();
+    for (let conn = await placed.next(); conn !== undefined; conn = await placed.next()) {
+      this.serve(conn);
+    }
+  }
+
   /** The next connection; undefined once draining. */
   private async nextOf(listener: Listener): Promise<SocketConn | undefined> {
     try {
@@ -212,6 +237,7 @@ export class Service {
     if (module.admit?.(conn, info) === false) {
       totals.refused++;
       totals.closed++;
+      this.placed?.onEnded();
       void conn.close();
       return;
     }
@@ -225,6 +251,7 @@ export class Service {
   onEnded(g: Served, error: unknown): void {
     void g.conn.close();
     this.live.delete(g);
+    this.placed?.onEnded();
     this.totals.closed++;
     if (error instanceof FramingError) this.totals.malformed++;
     this.totals.bytesIn += g.bytesIn;

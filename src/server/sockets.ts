@@ -153,13 +153,14 @@ export class Sockets {
     });
   }
 
+  /** Nothing is accepted after the call, on none of them. */
   async close(): Promise<void> {
-    for (const socket of this.all) await closeSocket(socket);
+    await Promise.all(this.all.map(closeSocket));
   }
 
   /** The next program has them: paths stay. */
   async passed(): Promise<void> {
-    for (const { listener } of this.all) await listener.passed();
+    await Promise.all(this.all.map(({ listener }) => listener.passed()));
   }
 
   private forIndex(index: number): Socket[] {

@@ -5,7 +5,7 @@ export interface Totals {
   /** Connections accepted, and those of them that are over. */
   accepted: number;
   closed: number;
-  /** Connections that the module's admit() turned away. */
+  /** Connections that the module's admit(), or placement, turned away. */
   refused: number;
   /** Connections closed by the heartbeat, by a malformed frame, or at the end of a drain. */
   silent: number;

@@ -12,6 +12,7 @@
  */
 import { Mutex } from "../sync/mutex.ts";
 import type { Settings } from "./options.ts";
+import { Placing } from "./placing.ts";
 import type { Sockets } from "./sockets.ts";
 import { addTotals, noTotals, type ServerStats, type Totals, type WorkerStats } from "./stats.ts";
 import { startWorker, type Worker } from "./worker.ts";
@@ -46,6 +47,8 @@ export class Supervisor {
   private readonly settings: Settings;
   private readonly sockets: Sockets;
   private readonly slots: readonly Slot[];
+  /** Places connections, where the workers do not accept themselves. */
+  private readonly placing: Placing | undefined;
   /** Workers that are not gone. */
   private readonly all = new Set<Worker>();
   private readonly past: Totals = noTotals();
@@ -59,6 +62,7 @@ export class Supervisor {
     this.settings = settings;
     this.sockets = sockets;
     this.slots = Array.from({ length: settings.workers }, (_, index) => new Slot(index));
+    if (settings.placement !== undefined) this.placing = new Placing(settings, sockets.listeners);
   }
 
   /** Starts every worker; fails, with none running, when one of them does not begin. */
@@ -91,6 +95,8 @@ export class Supervisor {
   async stats(): Promise<ServerStats> {
     // Before the wait: a worker that ends meanwhile is counted as one of these.
     const total = { ...this.past };
+    const refused = this.placing?.refused ?? 0;
+    for (const key of ["accepted", "refused", "closed"] as const) total[key] += refused;
     const workers = await Promise.all([...this.all].map((worker) => worker.stats()));
     workers.sort((a, b) => a.index - b.index || a.id - b.id);
     for (const each of workers) addTotals(total, each);
@@ -107,6 +113,7 @@ export class Supervisor {
 
   private async drainAll(timeout: number): Promise<void> {
     for (const slot of this.slots) clearTimeout(slot.timer);
+    this.placing?.finish();
     await Promise.all([...this.all].map((worker) => worker.drain(timeout)));
   }
 
@@ -133,6 +140,9 @@ export class Supervisor {
     clearTimeout(slot.timer);
     const old = slot.worker;
     slot.worker = next;
+    if (next.state !== "ended") this.placing?.add(next.boot.id);
+    // All that is on its way to the old one is there before it learns that it has to end.
+    if (old !== undefined) this.placing?.leave(old.boot.id);
     if (old !== undefined) void old.drain(this.settings.drainTimeout);
     // It may have ended between its first word and now.
     if (next.state === "ended") this.onDied(slot, next);
@@ -144,14 +154,16 @@ export class Supervisor {
     const { workers, maxConnections } = settings;
     // Exactly divided: together the workers never serve more.
     const extra = slot.index < maxConnections % workers ? 1 : 0;
+    const id = this.nextId++;
     const boot = {
       model: settings.model,
-      id: this.nextId++,
+      id,
       index: slot.index,
       workers,
       module: settings.module,
       data: settings.data,
       sockets: sockets.forWorker(slot.index),
+      inbox: this.placing?.open(id, slot.index),
       maxConnections:
         maxConnections === Infinity ? Infinity : Math.floor(maxConnections / workers) + extra,
       heartbeat: settings.heartbeat,
@@ -168,6 +180,7 @@ export class Supervisor {
 
   private onEnded(slot: Slot, worker: Worker, how: string): void {
     this.all.delete(worker);
+    this.placing?.ended(worker.boot.id);
     addTotals(this.past, worker.last);
     this.past.closed += worker.last.live;
     if (worker.asked) return;
@@ -186,7 +199,19 @@ export class Supervisor {
 
   private respawn(slot: Slot): void {
     if (this.stopping !== undefined || slot.worker !== undefined) return;
-    slot.worker = this.spawn(slot);
+    const worker = this.spawn(slot);
+    slot.worker = worker;
+    if (this.placing !== undefined) void this.placeOn(slot, worker);
+  }
+
+  /** Lets connections be placed on a worker as soon as it serves. */
+  private async placeOn(slot: Slot, worker: Worker): Promise<void> {
+    try {
+      await worker.ready;
+    } catch {
+      return; // It is reported when it has ended.
+    }
+    if (slot.worker === worker && this.stopping === undefined) this.placing?.add(worker.boot.id);
   }
 
   /** A worker has served its requests: another one takes its place. */

@@ -136,7 +136,7 @@ export abstract class Worker {
   }
 }
 
-/** Where a worker's listening sockets are among a child's fds: after stdin, stdout, stderr, channel. */
+/** Where a worker's listening sockets, or its inbox, are among a child's fds: after stdin, stdout, stderr, channel. */
 const FIRST_FD = 4;
 
 class ProcessWorker extends Worker {
@@ -144,7 +144,8 @@ class ProcessWorker extends Worker {
 
   constructor(boot: Boot) {
     super(boot);
-    const fds = boot.sockets.map(({ fd }) => fd);
+    const { inbox } = boot;
+    const fds = inbox === undefined ? boot.sockets.map(({ fd }) => fd) : [inbox.fd];
     this.child = fork(fileURLToPath(new URL("./worker_process.js", import.meta.url)), [], {
       stdio: ["ignore", "inherit", "inherit", "ipc", ...fds],
       serialization: "advanced",
@@ -157,7 +158,7 @@ class ProcessWorker extends Worker {
       this.onEnded(signal === null ? `exited with status ${status}` : `was ended by ${signal}`);
     });
     const sockets = boot.sockets.map((socket, i) => ({ ...socket, fd: FIRST_FD + i }));
-    this.send({ ...boot, sockets });
+    this.send({ ...boot, sockets, inbox: inbox && { ...inbox, fd: FIRST_FD } });
   }
 
   get pid(): number {
@@ -222,7 +223,7 @@ class LocalWorker extends Worker {
 
   constructor(boot: Boot, listeners: readonly Listener[]) {
     super(boot);
-    this.service = new Service(boot, listeners, () => {});
+    this.service = new Service(boot, { listeners }, () => {});
     this.service.start().then(
       () => this.onReport({ type: "ready" }),
       (error: unknown) => {

@@ -7,6 +7,7 @@
  */
 import type { Boot, Order, Report } from "./control.ts";
 import { inheritedListener } from "./listeners.ts";
+import { inheritedInbox } from "./placed.ts";
 import { WorkerProgram } from "./worker_program.ts";
 
 for (const signal of ["SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(signal, () => {});
@@ -39,7 +40,9 @@ function exit(code: number): void {
 }
 
 process.once("message", (boot: Boot) => {
-  const program = new WorkerProgram(boot, boot.sockets.map(inheritedListener), { report, exit });
+  const placed = inheritedInbox(boot);
+  const listeners = placed === undefined ? boot.sockets.map(inheritedListener) : [];
+  const program = new WorkerProgram(boot, { listeners, placed }, { report, exit });
   process.on("message", (order: Order) => program.onOrder(order));
   process.on("disconnect", () => program.endByItself());
   process.on("SIGTERM", () => program.endByItself());

@@ -4,9 +4,8 @@
  * It tells its numbers when it is asked, once a second while they change (so that little is lost of a
  * worker that is killed), and at its end.
  */
-import type { Listener } from "../net/listener.ts";
 import type { Boot, Order, Report } from "./control.ts";
-import { Service } from "./service.ts";
+import { Service, type Sources } from "./service.ts";
 
 const REPORT_MS = 1000;
 
@@ -23,10 +22,10 @@ export class WorkerProgram {
   private readonly boot: Boot;
   private last = "";
 
-  constructor(boot: Boot, listeners: readonly Listener[], lifeline: Lifeline) {
+  constructor(boot: Boot, sources: Sources, lifeline: Lifeline) {
     this.boot = boot;
     this.lifeline = lifeline;
-    this.service = new Service(boot, listeners, () => lifeline.report({ type: "recycle" }));
+    this.service = new Service(boot, sources, () => lifeline.report({ type: "recycle" }));
   }
 
   async run(): Promise<void> {

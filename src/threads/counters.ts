@@ -12,6 +12,8 @@
  */
 import { goroutineStats } from "../runtime/goroutine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Progress, Taker } from "./inbox.ts";
+import { takePacket } from "./packets.ts";
 
 /** Words: touched by Atomics alone. */
 const LIVE = 0;
@@ -60,7 +62,7 @@ export interface ThreadStats {
   readonly stalled: boolean;
 }
 
-export class Counters {
+export class Counters implements Progress, Taker {
   readonly memory: SharedArrayBuffer;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
@@ -90,6 +92,15 @@ export class Counters {
 
   unlock(): void {
     Atomics.store(this.words, LOCK, 0);
+  }
+
+  /** Receives a packet of that inbox, between tryLock and unlock. */
+  take(sysfd: number): number {
+    return takePacket(sysfd);
+  }
+
+  refresh(): void {
+    // Shared memory is.
   }
 
   // ---- the thread's own side

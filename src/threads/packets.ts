@@ -69,6 +69,23 @@ export function takePacket(sysfd: number): number {
   return nativeKernel().takeFd(sysfd, packet, 0, MAX_PACKET, one);
 }
 
+/** How many fds arrived, whether the kernel dropped some, and the fd. */
+const arrived = new Int32Array(3);
+
+/**
+ * As takePacket, where others may take from the same socket at any time: a single call receives the
+ * packet and its fd. The kernel drops an fd for which there is no number, so one is tried for first.
+ */
+export function takePacketBesideOthers(sysfd: number): number {
+  const kernel = nativeKernel();
+  const spare = kernel.dupFd(sysfd);
+  if (spare < 0) return spare;
+  kernel.close(spare);
+  const n = kernel.recvmsgFds(sysfd, packet, 0, MAX_PACKET, arrived);
+  one[0] = n > 0 && arrived[0] === 1 ? (arrived[2] as number) : -1;
+  return n;
+}
+
 /** Tries an operation again after a pause. */
 class Retry extends Timer {
   private readonly op: SignalOp<never>;
@@ -164,14 +181,16 @@ class Again implements Waiter {
 /** Takes packets as they come, as one operation, until the other end or this one is closed. */
 export class ReceiveOp extends PacketOp<void> {
   private readonly take: () => number;
+  private readonly perTurn: number;
 
   /**
    * `take` takes one packet and does with it what is to be done: it returns as takePacket does. It
    * runs in the poller's callback and must neither throw nor run user code.
    */
-  constructor(fd: FD, resolve: Resolve<void>, take: () => number) {
+  constructor(fd: FD, resolve: Resolve<void>, take: () => number, perTurn: number) {
     super(fd, resolve, undefined);
     this.take = take;
+    this.perTurn = perTurn;
   }
 
   get side(): typeof READER {
@@ -183,7 +202,7 @@ export class ReceiveOp extends PacketOp<void> {
   }
 
   attempt(): boolean {
-    for (let taken = 0; taken < PACKETS_PER_TURN; taken++) {
+    for (let taken = 0; taken < this.perTurn; taken++) {
       const n = this.take();
       if (n === -EAGAIN) return false;
       if (SHORT.has(n)) {
@@ -202,11 +221,16 @@ export class ReceiveOp extends PacketOp<void> {
 }
 
 /** Receives on an fd of this thread's until it is closed; waiting there keeps nothing alive. */
-export function receiveOn(rt: Runtime, sysfd: number, take: () => number): FD {
+export function receiveOn(
+  rt: Runtime,
+  sysfd: number,
+  take: () => number,
+  perTurn = PACKETS_PER_TURN,
+): FD {
   const fd = new FD(rt, sysfd, THREADS, true);
   fd.setReferenced(false);
   const over = parked<void>();
-  fd.submit(new ReceiveOp(fd, resolver(), take) as never);
+  fd.submit(new ReceiveOp(fd, resolver(), take, perTurn) as never);
   // It ends by close, or because nobody is left to send.
   over.catch(() => {});
   return fd;

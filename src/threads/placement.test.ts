@@ -60,6 +60,14 @@ describe("placement", () => {
     assert.deepEqual(choices({ key }, all, 2), [(home + 1) % 3, (home + 1) % 3]);
   });
 
+  test("a key may be a number, and is the same as its digits", () => {
+    const all = fakes(0, 0, 0, 0, 0);
+    for (let n = 0; n < 20; n++) {
+      const number = choices({ key: () => n }, all, 1);
+      assert.deepEqual(number, choices({ key: () => String(n) }, all, 1));
+    }
+  });
+
   test("a function is told of the peer and the threads, chooses or refuses", () => {
     const seen: unknown[] = [];
     const placement: Placement = (peer, stats) => {

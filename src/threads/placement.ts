@@ -16,19 +16,19 @@ import type { ThreadStats } from "./counters.ts";
  *   { key }         by a key of the caller's, the same way
  *   a function      gives an index into the statistics, or "refuse": the connection is closed
  */
-export type Placement =
+export type Placement<S = ThreadStats> =
   | "least-busy"
   | "round-robin"
   | "peer-hash"
-  | { key: (peer: Addr) => string }
-  | ((peer: Addr, stats: readonly ThreadStats[]) => number | "refuse");
+  | { key: (peer: Addr) => string | number }
+  | ((peer: Addr, stats: readonly S[]) => number | "refuse");
 
 /** A thread that connections can be placed on. */
-export interface Candidate {
+export interface Candidate<S = ThreadStats> {
   /** Its connections, with those under way to it. */
   readonly load: number;
   readonly stalled: boolean;
-  readonly stats: ThreadStats;
+  readonly stats: S;
 }
 
 /** FNV-1a, 32 bits. */
@@ -41,10 +41,13 @@ export function hashOf(key: string): number {
 }
 
 /** Chooses among candidates, at least one; undefined refuses. */
-export type Chooser = <C extends Candidate>(peer: () => Addr, all: readonly C[]) => C | undefined;
+export type Chooser<S = ThreadStats> = <C extends Candidate<S>>(
+  peer: () => Addr,
+  all: readonly C[],
+) => C | undefined;
 
 /** The first candidate from `start` on that is not stalled; the one at `start` when all are. */
-function from<C extends Candidate>(all: readonly C[], start: number): C {
+function from<C extends Candidate<unknown>>(all: readonly C[], start: number): C {
   for (let i = 0; i < all.length; i++) {
     const each = all[(start + i) % all.length] as C;
     if (!each.stalled) return each;
@@ -53,7 +56,7 @@ function from<C extends Candidate>(all: readonly C[], start: number): C {
 }
 
 /** The candidate with the least load that is not stalled; among equals the first from `start` on. */
-export function leastBusy<C extends Candidate>(all: readonly C[], start: number): C {
+export function leastBusy<C extends Candidate<unknown>>(all: readonly C[], start: number): C {
   let best = from(all, start);
   for (let i = 0; i < all.length; i++) {
     const each = all[(start + i) % all.length] as C;
@@ -62,16 +65,24 @@ export function leastBusy<C extends Candidate>(all: readonly C[], start: number)
   return best;
 }
 
-function byKey(keyOf: (peer: Addr) => string): Chooser {
-  return (peer, all) => from(all, hashOf(keyOf(peer())) % all.length);
+function byKey(keyOf: (peer: Addr) => string | number): Chooser<unknown> {
+  return (peer, all) => from(all, hashOf(String(keyOf(peer()))) % all.length);
 }
 
 function hostOf(peer: Addr): string {
   return peer instanceof TCPAddr ? peer.ip : String(peer);
 }
 
-/** The chooser of a policy. Throws a TypeError for what is none. */
-export function chooserOf(placement: Placement): Chooser {
+/** True for a policy that goes by the peer alone. */
+export function isKeyed(placement: unknown): boolean {
+  return placement === "peer-hash" || (typeof placement === "object" && placement !== null);
+}
+
+/** The chooser of a policy. Throws a TypeError, in the name of `call`, for what is none. */
+export function chooserOf<S = ThreadStats>(
+  placement: Placement<S>,
+  call = "startThreads",
+): Chooser<S> {
   let turn = 0;
   if (placement === "least-busy") return (_peer, all) => leastBusy(all, turn++);
   if (placement === "round-robin") return (_peer, all) => from(all, turn++);
@@ -80,10 +91,10 @@ export function chooserOf(placement: Placement): Chooser {
   if (typeof placement === "object" && typeof placement?.key === "function") {
     return byKey(placement.key);
   }
-  throw new TypeError(`startThreads: unknown placement ${String(placement)}`);
+  throw new TypeError(`${call}: unknown placement ${String(placement)}`);
 }
 
-function byFunction(choose: Extract<Placement, (...args: never[]) => unknown>): Chooser {
+function byFunction<S>(choose: Extract<Placement<S>, (...args: never[]) => unknown>): Chooser<S> {
   return (peer, all) => {
     const index = choose(
       peer(),

@@ -128,7 +128,7 @@ export class Threads implements AsyncDisposable {
   private readonly all = new Set<Thread>();
   private readonly past = { accepted: 0, transferred: 0, bytesRead: 0, bytesWritten: 0 };
   private readonly hub = new Hub();
-  private readonly acceptor: Acceptor | undefined;
+  private readonly acceptor: Acceptor<ThreadStats, Thread> | undefined;
   private nextId = 0;
   private closing: Promise<void> | undefined;
 
@@ -145,7 +145,7 @@ export class Threads implements AsyncDisposable {
     this.network = listener?.network;
     this.addr = listener?.addr;
     if (options.accept === "placed" && listener !== undefined) {
-      this.acceptor = new Acceptor(listener, choose);
+      this.acceptor = new Acceptor([listener], choose);
     }
   }
 
@@ -271,6 +271,7 @@ export class Threads implements AsyncDisposable {
   private async enlist(thread: Thread, source?: Listener): Promise<void> {
     if (this.acceptor !== undefined) {
       const inbox = this.acceptor.open(thread);
+      thread.inbox = inbox;
       await thread.serve({ kind: "inbox", fd: inbox.fd });
     } else {
       const listener = await this.listenerFor(thread, source);

@@ -6,6 +6,9 @@
  *   sleep N   "slept" after N ms
  *   crash     nothing: the handler throws, which ends the worker
  *   spin N    "spun", after N ms that held the thread
+ *   hold PATH "holding", then the thread is held until that file is there, then "held"
+ *   fall PATH as hold, but then the handler throws
+ *   GET …     an HTTP answer; the last one of a worker that is to end says so
  *   bye       "bye", and the connection is closed
  *
  * Anything else comes back as it is. `data` may say { failStart } or { failAfter: path }: the start fails
@@ -49,6 +52,17 @@ const handle: ServerHandler<Data | undefined> = async (conn, info) => {
     else if (word === "spin") {
       for (const end = performance.now() + Number(n); performance.now() < end; );
       await conn.write("spun\n");
+    } else if (word === "hold" || word === "fall") {
+      await conn.write("holding\n");
+      while (!existsSync(String(n)));
+      if (word === "fall") throw new Error("told to fall");
+      await conn.write("held\n");
+    } else if (word === "GET") {
+      const last = info.signal.aborted;
+      await conn.write(
+        `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n${last ? "Connection: close\r\n" : ""}\r\nok`,
+      );
+      if (last) return;
     } else if (word === "bye") {
       await conn.write("bye\n");
       return;
