@@ -69,7 +69,7 @@ for (const model of ["thread", "process"] satisfies ServerModel[]) {
       for (let i = 0; i < 60; i++) await whoServes(addr);
       const { workers } = await numbers(server, { accepted: 60, closed: 60, live: 0 });
       // One that stands still for a moment is passed over.
-      for (const { accepted } of workers) assert.ok(accepted >= 10, `${accepted} of 60`);
+      for (const { accepted } of workers) assert.ok(accepted >= 5, `${accepted} of 60`);
     });
 
     test('"least-busy" goes where the fewest connections are', async () => {
@@ -87,9 +87,12 @@ for (const model of ["thread", "process"] satisfies ServerModel[]) {
       assert.ok(few.length >= 5 && many.length >= 5, `${few.length} and ${many.length}`);
       await Promise.all(few.map((conn) => conn.close()));
       await numbers(server, { live: many.length });
-      const ids: number[] = [];
-      for (let i = 0; i < 20; i++) ids.push((await whoServes(addr)).id);
-      assert.ok(ids.filter((id) => id === 0).length >= 15, String(ids));
+      // Unless it stands still for a moment: then another row is tried.
+      await until("nearly all of a row go there", async () => {
+        const ids: number[] = [];
+        for (let i = 0; i < 20; i++) ids.push((await whoServes(addr)).id);
+        return ids.filter((id) => id === 0).length >= 16;
+      });
       await Promise.all(many.map((conn) => conn.close()));
     });
 
@@ -122,9 +125,14 @@ for (const model of ["thread", "process"] satisfies ServerModel[]) {
       };
       await using started = await start({ model, workers: 2, placement });
       const { server, addr, lines } = started;
-      const ids: number[] = [];
-      for (let i = 0; i < 10; i++) ids.push(await idFrom(addr, "127.0.0.2"));
-      assert.ok(ids.filter((id) => id === 1).length >= 5, String(ids));
+      for (let i = 0; i < 10; i++) {
+        const before = seen.length;
+        const id = await idFrom(addr, "127.0.0.2");
+        const asked = seen.slice(before);
+        // Only when the chosen one stood still, the other has it.
+        const still = asked.length > 1 || asked[0]?.[1]?.stalled === true;
+        assert.ok(id === 1 || still, `worker ${id} has it`);
+      }
       for (const peer of ["127.0.0.9", "127.0.0.8"]) {
         await using refused = await dialFrom(addr, peer);
         assert.equal(await ask(refused, "id").catch(() => undefined), undefined);
