@@ -6,7 +6,7 @@ import { kill, Mark } from "./marked.ts";
 import { until, whoServes } from "./served.ts";
 import { isAlive, Program } from "./server_program.ts";
 
-const ROUNDS = 4;
+const ROUNDS = 2;
 
 const nameOf = ({ model, placement }: { model: string; placement?: string }): string =>
   placement === undefined ? model : `${model}, ${placement}`;

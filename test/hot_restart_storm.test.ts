@@ -20,7 +20,7 @@ class Wrk {
   private readonly said: Promise<string>;
 
   constructor(addr: Addr) {
-    this.child = spawn("wrk", ["-t1", "-c4", "-d600s", `http://${addr}/`], {
+    this.child = spawn("wrk", ["-t1", "-c4", "-d150s", `http://${addr}/`], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     let text = "";

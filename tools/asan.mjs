@@ -33,6 +33,9 @@ const TESTS = [
   "!dist/test/sixteen_cases",
   "!dist/test/deadlock",
   "!dist/test/cli",
+  "!dist/test/hot_restart",
+  "!dist/test/http",
+  "!dist/test/server",
 ];
 
 /** The instrumented code is slower, and the machine may be busy. */
