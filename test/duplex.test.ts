@@ -61,7 +61,7 @@ for (const [kind, pair] of Object.entries(PAIRS)) {
   };
 
   describe(`toDuplex over ${kind}`, () => {
-    fact("carries everything both ways, in chunks of at most 64 KiB", async (stream, peer, t) => {
+    fact("carries everything both ways", async (stream, peer, t) => {
       const random = seeded(t);
       const there = pattern(1_000_003, 1);
       const back = pattern(777_777, 2);
@@ -75,10 +75,7 @@ for (const [kind, pair] of Object.entries(PAIRS)) {
       }
       stream.end();
       const chunks: Buffer[] = [];
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        assert.ok(chunk.length <= 65_536);
-        chunks.push(chunk);
-      }
+      for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
       assertSameBytes(Buffer.concat(chunks), back);
       assertSameBytes(await received, there);
       assert.deepEqual([stream.bytesRead, stream.bytesWritten], [back.length, there.length]);
