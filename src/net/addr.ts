@@ -228,3 +228,11 @@ function scopeOf(zone: string): number {
   if (index > 0 || zone === "" || /^0+$/.test(zone)) return index;
   throw new AddressError(`no interface "${zone}" has a link-local IPv6 address`);
 }
+
+/** The address whose text another thread or process has sent. */
+export function addrOfText(network: Network, text: string): Addr {
+  if (isUnix(network)) return new UnixAddr(network, text);
+  const { host, zone, port } = splitHostPort(text);
+  const Kind = isPacket(network) ? UDPAddr : TCPAddr;
+  return new Kind(host, port, zone);
+}

@@ -2,6 +2,7 @@
  * adopt.ts: sockets that this process has from elsewhere: inherited from its parent, or handed over by
  * a service manager. What they are is asked of the kernel.
  */
+
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import {
   AF_INET,
@@ -18,11 +19,11 @@ import { EEXIST, EINVAL, ENOTSOCK, EOPNOTSUPP } from "../syscall/errno.ts";
 import type { PassingKernel } from "../syscall/kernel.ts";
 import { type Addr, addrOf, type StreamNetwork } from "./addr.ts";
 import { errorOf, type NetError } from "./errors.ts";
+import { kindOf } from "./kinds.ts";
 import { listenerOf } from "./listen.ts";
 import type { Listener } from "./listener.ts";
 import { getInt, peername, type SocketConn, socketFD } from "./socket.ts";
-import { applyTCPOptions, TCPConn } from "./tcp.ts";
-import { UnixConn } from "./unix.ts";
+import { applyTCPOptions } from "./tcp.ts";
 
 /** What a descriptor is. */
 interface Identity {
@@ -54,8 +55,7 @@ export function connFromFd(
   const fd = socketFD(rt, sysfd, network);
   fd.share();
   const origin = { network, addr: undefined };
-  const Kind = network === "unix" || network === "unixpacket" ? UnixConn : TCPConn;
-  return new Kind(fd, origin, remote);
+  return new (kindOf(network))(fd, origin, remote);
 }
 
 /** A socket that listens and is this environment's already, as a listener. */

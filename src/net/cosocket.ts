@@ -271,8 +271,7 @@ export class PooledConn implements Conn, ChunkReader {
     const { reader } = this;
     if (this.halfClosed) return "one of its directions was closed";
     if (!this.conn.fd.isIdle || reader?.isBusy === true) return "an operation is under way on it";
-    const { leftover } = this.conn.fd;
-    const ahead = leftover.reduce((sum, part) => sum + part.length, reader?.buffered ?? 0);
+    const ahead = (reader?.buffered ?? 0) + this.conn.fd.unreadLength;
     return ahead > 0 ? `${ahead} bytes of what arrived are unread` : "";
   }
 

@@ -6,6 +6,7 @@
  * it has failed or after 300 ms. The first connection wins; every other socket is closed. If all
  * fail, the error is the first family's.
  */
+
 import { isIPv4 } from "node:net";
 import { connect } from "../poll/connect.ts";
 import type { FD, Owner } from "../poll/fd.ts";
@@ -27,7 +28,6 @@ import {
   addrOf,
   belongs,
   inetSockaddr,
-  isPacket,
   isUnix,
   type Network,
   splitHostPort,
@@ -37,6 +37,7 @@ import {
 } from "./addr.ts";
 import { type OpOptions, timeoutOf } from "./conn.ts";
 import { errorOf, NetError } from "./errors.ts";
+import { kindOf } from "./kinds.ts";
 import { checkNetwork } from "./listen.ts";
 import { LocalAddress } from "./local.ts";
 import type { Resolver } from "./names.ts";
@@ -44,8 +45,8 @@ import { type Control, callControl, networkOf } from "./raw_socket.ts";
 import { isNumeric, lookupHost, resolveError } from "./resolve.ts";
 import { AUTOBIND, type SocketConn, setInt, socketFD, socketType } from "./socket.ts";
 import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
-import { UDPConn } from "./udp.ts";
-import { UnixConn } from "./unix.ts";
+import type { UDPConn } from "./udp.ts";
+import type { UnixConn } from "./unix.ts";
 
 export interface DialOptions extends OpOptions, TCPOptions {
   /** How long the whole dial may take, names included, in ms; without limit by default. */
@@ -149,7 +150,7 @@ class Dial {
 
   private connOf(fd: FD, target: Target): SocketConn {
     const { network } = this;
-    const Kind = isUnix(network) ? UnixConn : isPacket(network) ? UDPConn : TCPConn;
+    const Kind = kindOf(network);
     return new Kind(fd, { network, addr: undefined }, target.addr);
   }
 

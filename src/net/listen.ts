@@ -1,6 +1,7 @@
 /**
  * listen.ts: listen(): a listening socket for an address in text.
  */
+
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import {
   AF_INET6,
@@ -14,13 +15,14 @@ import {
   SOL_SOCKET,
 } from "../syscall/constants.ts";
 import { addrOf, isPacket, type StreamNetwork } from "./addr.ts";
+import { kindOf } from "./kinds.ts";
 import { Listener } from "./listener.ts";
 import type { Resolver } from "./names.ts";
 import { Attempt, checkPositive, type Place } from "./place.ts";
 import { type Control, callControl, networkOf } from "./raw_socket.ts";
 import { type SocketConn, socketFD, socketType, sockname } from "./socket.ts";
-import { applyTCPOptions, TCPConn, type TCPOptions } from "./tcp.ts";
-import { OwnedPath, UnixConn } from "./unix.ts";
+import { applyTCPOptions, type TCPConn, type TCPOptions } from "./tcp.ts";
+import { OwnedPath, type UnixConn } from "./unix.ts";
 
 export interface ListenOptions extends TCPOptions {
   /** Connections that wait in the kernel; as many as the system allows (somaxconn) by default. */
@@ -103,7 +105,7 @@ export function listenerOf(
 ): Listener {
   const addr = addrOf(network, sockname(rt.kernel, sysfd));
   const origin = { network, addr };
-  const Kind = network === "unix" || network === "unixpacket" ? UnixConn : TCPConn;
+  const Kind = kindOf(network);
   const adopt = (n: number, peer: string): SocketConn =>
     new Kind(socketFD(rt, n, network), origin, peer);
   return new Listener(socketFD(rt, sysfd, network), network, addr, adopt, path);

@@ -10,15 +10,7 @@ import { ReceiveFdOp, SendFdOp } from "../poll/passing.ts";
 import { parked, resolver } from "../runtime/park.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { BUSY, CLOSED, EMSGSIZE, EPROTO } from "../syscall/errno.ts";
-import {
-  type Addr,
-  AddressError,
-  isPacket,
-  type StreamNetwork,
-  splitHostPort,
-  TCPAddr,
-  UnixAddr,
-} from "./addr.ts";
+import { AddressError, addrOfText, isPacket, type StreamNetwork } from "./addr.ts";
 import { connFromFd, identify, listenerFromFd } from "./adopt.ts";
 import type { Conn, OpOptions } from "./conn.ts";
 import {
@@ -46,7 +38,7 @@ async function send(
   options: OpOptions | undefined,
 ): Promise<void> {
   const parts = fd.leftover;
-  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = fd.unreadLength;
   if (bytes > MAX_LEFTOVER) {
     const text = `${bytes} bytes were put back; ${MAX_LEFTOVER} go along at most`;
     throw owner.error("pass", EMSGSIZE, { text });
@@ -97,12 +89,6 @@ function check(channel: FD, rt: Runtime, { details, sysfd }: Handle): void {
   if (right) return;
   const text = `the descriptor that arrived is no ${details.network} ${details.kind}`;
   throw channel.owner.error("receive", EPROTO, { text });
-}
-
-function remoteOf(network: StreamNetwork, text: string): Addr {
-  if (network === "unix" || network === "unixpacket") return new UnixAddr(network, text);
-  const { host, port, zone } = splitHostPort(text);
-  return new TCPAddr(host, port, zone);
 }
 
 /**
@@ -186,7 +172,7 @@ export async function receiveConn(
 
 function restoreConn(rt: Runtime, { details, sysfd, parts }: Handle): SocketConn {
   const { network, remote = "", readShut, failed } = details;
-  const conn = connFromFd(rt, sysfd, network, remoteOf(network, remote));
+  const conn = connFromFd(rt, sysfd, network, addrOfText(network, remote));
   for (const part of [...parts].reverse()) conn.fd.unread(part);
   conn.fd.setCondition(readShut ?? false, failed ?? 0);
   return conn;

@@ -126,3 +126,21 @@ export abstract class SignalOp<T> extends Op<T> implements Cancelable {
     return super.detach();
   }
 }
+
+/** An operation that could go on, but lets others go first. */
+class Again implements Waiter {
+  private readonly op: SignalOp<never>;
+
+  constructor(op: SignalOp<never>) {
+    this.op = op;
+  }
+
+  ready(): void {
+    this.op.fd.retry(this.op);
+  }
+}
+
+/** Lets others go first; the operation has to be parked, and tries again in a later turn. */
+export function goOnLater(op: SignalOp<never>): void {
+  op.fd.device.runtime.sched.enqueue(new Again(op));
+}

@@ -368,6 +368,10 @@ export class DatagramFD extends FD {
     return this.ahead.slice(this.first).map(({ data }) => data);
   }
 
+  override get unreadLength(): number {
+    return this.leftover.reduce((sum, data) => sum + data.length, 0);
+  }
+
   override takeUnread(): Uint8Array[] {
     const { leftover } = this;
     this.ahead = NONE;

@@ -5,34 +5,16 @@
  * deadline and signal alike. What the bytes mean is decided above (net/handle_wire.ts).
  */
 import type { Resolve } from "../runtime/park.ts";
-import type { Waiter } from "../runtime/sched.ts";
 import { Timer } from "../runtime/timers.ts";
 import { EAGAIN, ETOOMANYREFS } from "../syscall/errno.ts";
 import type { FD, Incoming } from "./fd.ts";
-import { type OpName, READER, SignalOp, WRITER } from "./op.ts";
+import { goOnLater, type OpName, READER, SignalOp, WRITER } from "./op.ts";
 
 /** Frames that an operation moves before others get a turn. */
 const FRAMES_PER_TURN = 64;
 
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 200;
-
-/** An operation that could go on, but lets others go first. */
-class Again implements Waiter {
-  private readonly op: SignalOp<never>;
-
-  constructor(op: SignalOp<never>) {
-    this.op = op;
-  }
-
-  ready(): void {
-    this.op.fd.retry(this.op);
-  }
-}
-
-function goOnLater(op: SignalOp<never>): void {
-  op.fd.device.runtime.sched.enqueue(new Again(op));
-}
 
 /** Tries again after a pause: nothing tells when fewer descriptors are in flight. */
 class Retry extends Timer {

@@ -137,7 +137,7 @@ class SpliceIn extends SignalOp<Taken> {
   attempt(): boolean {
     const { fd, pipes } = this;
     // Bytes that were put back come first, and they are no socket's.
-    const pipe = fd.leftover.length > 0 ? undefined : pipes.take();
+    const pipe = fd.unreadLength > 0 ? undefined : pipes.take();
     if (pipe === undefined) {
       this.succeed({ pipe, length: 0, passed: STUCK });
       return true;

@@ -1,10 +1,11 @@
 /** listeners.ts: sockets that listen elsewhere, as listeners of this worker. */
 
 import type { Addr, StreamNetwork } from "../net/addr.ts";
+import { addrOfText } from "../net/addr.ts";
 import { adoptListener } from "../net/adopt.ts";
 import type { Listener } from "../net/listener.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { addrOfText, sharedListener } from "../threads/listening.ts";
+import { sharedListener } from "../threads/listening.ts";
 import type { SocketBoot } from "./control.ts";
 
 /** A socket that this process inherited; other processes accept from it too. */

@@ -5,6 +5,7 @@
  * back and placed elsewhere.
  */
 import type { Addr, StreamNetwork } from "../net/addr.ts";
+import { addrOfText } from "../net/addr.ts";
 import { errorOf } from "../net/errors.ts";
 import type { SocketConn } from "../net/socket.ts";
 import type { FD } from "../poll/fd.ts";
@@ -12,7 +13,7 @@ import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { nativeKernel } from "../syscall/native.ts";
 import { takeAccepted } from "../threads/inbox.ts";
-import { addrOfText, connOf, duplicate } from "../threads/listening.ts";
+import { connOf, duplicate } from "../threads/listening.ts";
 import { receiveOn } from "../threads/packets.ts";
 import type { Boot, InboxBoot } from "./control.ts";
 import { OwnProgress } from "./progress.ts";

@@ -1,32 +1,13 @@
 /** listening.ts: one listening socket in several threads, and conns made of accepted fds. */
-import {
-  type Addr,
-  isPacket,
-  isUnix,
-  type Network,
-  type StreamNetwork,
-  splitHostPort,
-  TCPAddr,
-  UDPAddr,
-  UnixAddr,
-} from "../net/addr.ts";
+
+import type { Addr, StreamNetwork } from "../net/addr.ts";
 import { errorOf } from "../net/errors.ts";
+import { kindOf } from "../net/kinds.ts";
 import { listenerOf } from "../net/listen.ts";
 import type { Listener } from "../net/listener.ts";
 import { type ConnOrigin, type SocketConn, socketFD } from "../net/socket.ts";
-import { TCPConn } from "../net/tcp.ts";
-import { UDPConn } from "../net/udp.ts";
-import { UnixConn } from "../net/unix.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { nativeKernel } from "../syscall/native.ts";
-
-/** An address of this process's own making, from its text. */
-export function addrOfText(network: Network, text: string): Addr {
-  if (isUnix(network)) return new UnixAddr(network, text);
-  const { host, zone, port } = splitHostPort(text);
-  const Kind = isPacket(network) ? UDPAddr : TCPAddr;
-  return new Kind(host, port, zone);
-}
 
 /** The conn of an accepted fd; `peer` is packed or an address. */
 export function connOf(
@@ -36,8 +17,7 @@ export function connOf(
   peer: string | Addr,
 ): SocketConn {
   const { network } = origin;
-  const Kind = isUnix(network) ? UnixConn : isPacket(network) ? UDPConn : TCPConn;
-  return new Kind(socketFD(rt, sysfd, network), origin, peer);
+  return new (kindOf(network))(socketFD(rt, sysfd, network), origin, peer);
 }
 
 /** A number of this thread's own for another thread's fd. Throws a NetError when none is free. */

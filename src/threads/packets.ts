@@ -6,10 +6,9 @@
  */
 import { errorOf, type NetOp } from "../net/errors.ts";
 import { FD, type Owner } from "../poll/fd.ts";
-import { type OpName, READER, SignalOp, WRITER } from "../poll/op.ts";
+import { goOnLater, type OpName, READER, SignalOp, WRITER } from "../poll/op.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Waiter } from "../runtime/sched.ts";
 import { Timer } from "../runtime/timers.ts";
 import { AF_UNIX, SO_SNDBUF, SOCK_SEQPACKET, SOL_SOCKET } from "../syscall/constants.ts";
 import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETOOMANYREFS } from "../syscall/errno.ts";
@@ -165,19 +164,6 @@ export class SendOp extends PacketOp<void> {
   }
 }
 
-/** Lets others go first. */
-class Again implements Waiter {
-  private readonly op: SignalOp<never>;
-
-  constructor(op: SignalOp<never>) {
-    this.op = op;
-  }
-
-  ready(): void {
-    this.op.fd.retry(this.op);
-  }
-}
-
 /** Takes packets as they come, as one operation, until the other end or this one is closed. */
 export class ReceiveOp extends PacketOp<void> {
   private readonly take: () => number;
@@ -215,7 +201,7 @@ export class ReceiveOp extends PacketOp<void> {
         return true;
       }
     }
-    this.fd.device.runtime.sched.enqueue(new Again(this as never));
+    goOnLater(this as never);
     return false;
   }
 }

@@ -1,9 +1,10 @@
 /** passport.ts: what goes along with a connection that is transferred, beside its open file. */
 import { deserialize, serialize } from "node:v8";
+import { addrOfText } from "../net/addr.ts";
 import type { ConnDescription, ConnOrigin, SocketConn } from "../net/socket.ts";
 import type { Limits } from "../poll/deadline.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { addrOfText, connOf } from "./listening.ts";
+import { connOf } from "./listening.ts";
 
 interface Passport extends ConnDescription {
   readonly readShut: boolean;

@@ -10,6 +10,8 @@
  *  - A thread takes one connection per turn: what it has to do besides comes in between, and the
  *    other threads that wait for the same socket take theirs.
  */
+
+import { addrOfText } from "../net/addr.ts";
 import type { Listener } from "../net/listener.ts";
 import type { ConnOrigin, SocketConn } from "../net/socket.ts";
 import type { FD } from "../poll/fd.ts";
@@ -19,7 +21,7 @@ import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { Counters } from "./counters.ts";
 import { Exchange, type Receiver } from "./exchange.ts";
 import { takeAccepted } from "./inbox.ts";
-import { addrOfText, connOf, duplicate, sharedListener } from "./listening.ts";
+import { connOf, duplicate, sharedListener } from "./listening.ts";
 import type { ThreadInfo, ThreadModule, Transferred } from "./module.ts";
 import { receiveOn } from "./packets.ts";
 import type { Boot, Order, Report, Source } from "./protocol.ts";
