@@ -35,6 +35,8 @@ export interface ConnectionOwner {
   readonly handler: Handler;
   readonly settings: Settings;
   readonly context: Context;
+  /** Ends when the server begins to stop. */
+  readonly ending: Context;
   readonly stopping: boolean;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
@@ -256,7 +258,8 @@ export class Connection implements InfoSource, BodySource {
     if (error instanceof HTTPError) {
       const { status, message } = error;
       if (status === 0) return Response.error();
-      return new Response(`${message}\n`, { status, headers: { connection: "close" } });
+      const headers = { ...error.headers, connection: "close" };
+      return new Response(`${message}\n`, { status, headers });
     }
     this.owner.report(error, request);
     return new Response("Internal Server Error\n", { status: 500 });
@@ -322,6 +325,8 @@ export class Connection implements InfoSource, BodySource {
   // ---- a client that leaves
 
   contextFor(info: RequestInfo): Context {
+    // Another protocol's peer is not watched; its handler is told when the server stops.
+    if (this.takenOver) return this.owner.ending;
     if (info !== this.current) {
       const late = new Watcher(this.owner.context);
       late.cancel("the response has been sent");

@@ -10,3 +10,8 @@ export type { Limits, ServeOptions } from "./options.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
 export { type Server, serve } from "./serve.ts";
+export { type Message, type Sendable, WebSocketConn } from "./websocket/conn.ts";
+export { type DialWebSocketOptions, dialWebSocket } from "./websocket/dial.ts";
+export { WebSocketError } from "./websocket/errors.ts";
+export type { CompressionOptions, WebSocketOptions } from "./websocket/options.ts";
+export { type UpgradeOptions, upgradeWebSocket } from "./websocket/upgrade.ts";

@@ -47,7 +47,10 @@ export class RequestInfo extends Arrived {
     return this.connection.conn.remoteAddr;
   }
 
-  /** Ends when the client goes away, when the response has been sent, and when the server is closed. */
+  /**
+   * Ends when the client goes away, when the response has been sent, and when the server is closed. Asked
+   * for after `upgrade` it is another one, which ends when the server begins to stop.
+   */
   get context(): Context {
     return this.connection.contextFor(this);
   }
