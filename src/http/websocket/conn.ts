@@ -206,7 +206,8 @@ export class WebSocketConn
   private mayRead(signal: AbortSignal | undefined): boolean {
     if (signal !== undefined || this.deflate !== undefined || this.readLock.locked) return false;
     if (this.answering !== undefined || this.readUntil !== Infinity) return false;
-    return this.decoder.waiting > 0 || (this.end === undefined && !this.closeSent);
+    if (this.decoder.waiting > 0) return true;
+    return !this.decoder.over && this.end === undefined && !this.closeSent;
   }
 
   private readonly received = (chunk: Uint8Array | null): Message | Promise<Message | null> => {
@@ -254,6 +255,7 @@ export class WebSocketConn
   /** Reads once; false when the peer has closed. The caller holds the lock. */
   private async readMore(signal: AbortSignal | undefined): Promise<boolean> {
     await this.answering;
+    this.settle();
     if (this.end?.clean === true) return false;
     if (this.end !== undefined) throw this.errorFor("read");
     if (this.rest.length === 0) {
@@ -293,9 +295,14 @@ export class WebSocketConn
     if (decoder.pings !== undefined) this.answer(decoder);
     // Whoever closes wants no more messages.
     if (this.closeSent) decoder.drop();
-    if (this.end !== undefined) return;
-    if (decoder.failure !== undefined) this.refuse(decoder.failure);
-    else if (decoder.closeFrame !== undefined) this.peerCloses(decoder.closeFrame);
+  }
+
+  /** What came last, when everything before it was received: only then is the peer answered. */
+  private settle(): void {
+    const { closeFrame, failure } = this.decoder;
+    if (this.end !== undefined || this.decoder.waiting > 0) return;
+    if (failure !== undefined) this.refuse(failure);
+    else if (closeFrame !== undefined) this.peerCloses(closeFrame);
   }
 
   /** What a read that failed is to the user. */
@@ -453,7 +460,7 @@ export class WebSocketConn
 
   /** @internal */
   get waiting(): number {
-    return this.decoder.waiting + this.rest.length;
+    return this.decoder.waiting + this.rest.length + (this.decoder.over ? 1 : 0);
   }
 
   /** @internal */

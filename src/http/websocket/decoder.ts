@@ -41,6 +41,11 @@ export class Decoder extends Receiver {
     return this.messages.length - this.first;
   }
 
+  /** Nothing is decoded any more. */
+  get over(): boolean {
+    return this.closeFrame !== undefined || this.failure !== undefined;
+  }
+
   /** The next message; there has to be one. */
   shift(): Message {
     const message = this.messages[this.first++] as Message;

@@ -11,7 +11,7 @@ import { Timer } from "../../runtime/timers.ts";
 export interface Kept {
   /** Something came since this was last set to false. */
   heard: boolean;
-  /** Messages that nobody has received yet. */
+  /** What has come and was not received yet; 0 when there is nothing. */
   readonly waiting: number;
   sendPing(): void;
   pingTimedOut(ms: number): void;
