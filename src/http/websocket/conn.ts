@@ -369,9 +369,10 @@ export class WebSocketConn
   /** What a write that failed is to the user. Half a frame is the end of the socket. */
   private writeFailure(cause: unknown): unknown {
     if (!(cause instanceof NetError)) return cause;
+    const givenUp = leavesUsable(cause);
+    if (givenUp && !cause.bytesWritten) return cause;
     if (this.end !== undefined) return this.errorFor("write");
-    if (leavesUsable(cause)) {
-      if (!cause.bytesWritten) return cause;
+    if (givenUp) {
       this.breakOff({ ...abnormal, text: "a message was sent in part", cause });
       return cause;
     }
