@@ -376,7 +376,7 @@ export class Connection implements InfoSource, BodySource {
 
   // ---- ends
 
-  async takeOver(info: RequestInfo, headers: HeadersInit | undefined): Promise<Conn> {
+  async takeOver(info: RequestInfo, headers: HeadersInit | null | undefined): Promise<Conn> {
     const connect = info.verb === "CONNECT";
     if (!info.wantsUpgrade || info !== this.current || this.takenOver) {
       throw new TypeError("upgrade: the client did not ask for it, or it was done already");
@@ -386,7 +386,7 @@ export class Connection implements InfoSource, BodySource {
     }
     const { conn } = this;
     const protocol = (new Request(info).headers.get("upgrade") ?? "").split(",")[0] as string;
-    const list = headerList(headers);
+    const list = headerList(headers ?? undefined);
     this.takenOver = true;
     if (this.watcher !== undefined) await this.endWatch();
     this.owner.leave(this);
@@ -395,7 +395,7 @@ export class Connection implements InfoSource, BodySource {
     if (rest.length > 0) conn.unread(rest);
     this.chunk = nothing;
     this.at = 0;
-    await sendText(conn, switchingHead(connect, protocol.trim(), list));
+    if (headers !== null) await sendText(conn, switchingHead(connect, protocol.trim(), list));
     return conn;
   }
 

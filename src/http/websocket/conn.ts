@@ -550,7 +550,7 @@ export class WebSocketConn
   private peerCloses({ code, reason }: CloseFrame): void {
     const text = "the peer has closed the socket";
     this.end = { clean: true, code, reason, errorCode: "ERR_CLOSED", text };
-    this.ending = this.finish(code === NO_CODE ? undefined : code, "", !this.isServer);
+    this.ending = this.finish(code === NO_CODE ? undefined : code);
   }
 
   /** The peer broke the protocol, or a limit. */
@@ -561,7 +561,7 @@ export class WebSocketConn
   /** Ends the socket, telling the peer why. */
   private dismiss(code: number, text: string, cause: unknown): void {
     this.end = { clean: false, code, reason: "", errorCode: "ERR_WS_PROTOCOL", text, cause };
-    this.ending = this.finish(code, "", true);
+    this.ending = this.finish(code);
   }
 
   /** The connection is of no use any more. */
@@ -579,16 +579,16 @@ export class WebSocketConn
   }
 
   /** The last frame, then the end of the connection, with time for the peer to take it all. */
-  private async finish(code: number | undefined, reason: string, linger: boolean): Promise<void> {
+  private async finish(code: number | undefined): Promise<void> {
     const { conn } = this;
     const timer = setTimeout(() => void this.release(), this.closeTimeout);
     try {
       conn.setDeadline(null);
       if (!this.closeSent) {
         this.closeSent = true;
-        await conn.write(controlFrame(CLOSE, closePayload(code, reason), !this.isServer));
+        await conn.write(controlFrame(CLOSE, closePayload(code, ""), !this.isServer));
       }
-      if (linger) await this.linger();
+      await this.linger();
     } catch {
       // It has been given its time.
     }
@@ -603,7 +603,7 @@ export class WebSocketConn
    */
   private async linger(): Promise<void> {
     const { conn } = this;
-    if (this.end?.clean !== true) {
+    if (this.isServer || this.end?.clean !== true) {
       await conn.closeWrite();
       conn.setReadDeadline(new Date(Date.now() + LINGER_MS));
     }
