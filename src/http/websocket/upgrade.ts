@@ -26,20 +26,16 @@ const FIELDS = ["sec-websocket-accept", "sec-websocket-protocol", "sec-websocket
  * it answers 400 or 426.
  *
  * @example
- * import { Response, serve, upgradeWebSocket } from "coronet/http";
+ * import { dialWebSocket, Response, serve, upgradeWebSocket } from "coronet/http";
  * await using server = await serve("127.0.0.1:0", async (request, info) => {
  *   if (request.headers.get("upgrade") !== "websocket") return new Response("try a WebSocket");
  *   await using socket = await upgradeWebSocket(request, info, { maxPayload: 65_536 });
  *   for await (const message of socket) await socket.send(`you said ${message}`);
  *   return undefined;
  * });
- * const socket = new WebSocket(`ws://${server.addr}/`);
- * socket.onopen = () => socket.send("hello");
- * socket.onmessage = ({ data }) => {
- *   console.log(data); // you said hello
- *   socket.close();
- * };
- * await new Promise((resolve) => (socket.onclose = resolve));
+ * await using socket = await dialWebSocket(`ws://${server.addr}/`);
+ * await socket.send("hello");
+ * console.log(await socket.receive()); // you said hello
  */
 export async function upgradeWebSocket(
   request: Request,
