@@ -58,6 +58,11 @@ export interface HttpReport extends Report {
   requestsPerSecond: number;
 }
 
+export interface WsReport extends Report {
+  messages: number;
+  messagesPerSecond: number;
+}
+
 export interface ProxyReport extends Omit<Report, "latency"> {
   bytes: number;
 }
@@ -69,6 +74,7 @@ export interface Reports {
   proxy: ProxyReport;
   udp: UdpReport;
   http: HttpReport;
+  ws: WsReport;
 }
 
 export type Options = Readonly<Record<string, string | number>>;

@@ -126,6 +126,7 @@ function cItems() {
     proxy: ["generators/proxy.c", ...common],
     udp: ["generators/udp.c", ...common],
     http: ["generators/http.c", ...common],
+    ws: ["generators/ws.c", ...common],
     histogram_check: ["generators/histogram_check.c", ...common],
     c_epoll: ["servers/c_epoll.c", ...common],
     c_splice: ["servers/c_splice.c", ...common],

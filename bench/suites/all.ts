@@ -12,6 +12,7 @@ import { shared } from "./shared.ts";
 import { sync } from "./sync.ts";
 import { moves, threads } from "./threads.ts";
 import { udp } from "./udp.ts";
+import { ws } from "./ws.ts";
 
 export const suites: readonly Suite[] = [
   echo,
@@ -22,6 +23,7 @@ export const suites: readonly Suite[] = [
   proxy,
   client,
   http,
+  ws,
   sync,
   chan,
   parked,

@@ -35,6 +35,8 @@ export interface ConnectionOwner {
   readonly handler: Handler;
   readonly settings: Settings;
   readonly context: Context;
+  /** Ends when the server begins to stop. */
+  readonly ending: Context;
   readonly stopping: boolean;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
@@ -256,7 +258,8 @@ export class Connection implements InfoSource, BodySource {
     if (error instanceof HTTPError) {
       const { status, message } = error;
       if (status === 0) return Response.error();
-      return new Response(`${message}\n`, { status, headers: { connection: "close" } });
+      const headers = { ...error.headers, connection: "close" };
+      return new Response(`${message}\n`, { status, headers });
     }
     this.owner.report(error, request);
     return new Response("Internal Server Error\n", { status: 500 });
@@ -322,6 +325,8 @@ export class Connection implements InfoSource, BodySource {
   // ---- a client that leaves
 
   contextFor(info: RequestInfo): Context {
+    // Another protocol's peer is not watched; its handler is told when the server stops.
+    if (this.takenOver) return this.owner.ending;
     if (info !== this.current) {
       const late = new Watcher(this.owner.context);
       late.cancel("the response has been sent");
@@ -371,7 +376,7 @@ export class Connection implements InfoSource, BodySource {
 
   // ---- ends
 
-  async takeOver(info: RequestInfo, headers: HeadersInit | undefined): Promise<Conn> {
+  async takeOver(info: RequestInfo, headers: HeadersInit | null | undefined): Promise<Conn> {
     const connect = info.verb === "CONNECT";
     if (!info.wantsUpgrade || info !== this.current || this.takenOver) {
       throw new TypeError("upgrade: the client did not ask for it, or it was done already");
@@ -381,7 +386,7 @@ export class Connection implements InfoSource, BodySource {
     }
     const { conn } = this;
     const protocol = (new Request(info).headers.get("upgrade") ?? "").split(",")[0] as string;
-    const list = headerList(headers);
+    const list = headerList(headers ?? undefined);
     this.takenOver = true;
     if (this.watcher !== undefined) await this.endWatch();
     this.owner.leave(this);
@@ -390,7 +395,7 @@ export class Connection implements InfoSource, BodySource {
     if (rest.length > 0) conn.unread(rest);
     this.chunk = nothing;
     this.at = 0;
-    await sendText(conn, switchingHead(connect, protocol.trim(), list));
+    if (headers !== null) await sendText(conn, switchingHead(connect, protocol.trim(), list));
     return conn;
   }
 

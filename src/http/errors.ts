@@ -9,17 +9,27 @@
  *   431  trailers too long   ERR_TRAILERS_TOO_LARGE
  *   0    the client is gone  ERR_BODY_ABORTED
  *   0    the request is over ERR_BODY_OVER
+ *   400  no WebSocket        ERR_WS_HANDSHAKE, also 426
  */
 export class HTTPError extends Error {
   override readonly name: string = "HTTPError";
   /** The status of the response to it; 0 when there is nobody to respond to. */
   readonly status: number;
   readonly code: string;
+  /** More headers of that response. */
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, code: string, message: string, cause?: unknown) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    cause?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(`${message} (${code})`, cause === undefined ? undefined : { cause });
     this.status = status;
     this.code = code;
+    this.headers = headers;
   }
 }
 

@@ -11,7 +11,7 @@ import { Arrived } from "./request.ts";
 export interface InfoSource {
   readonly conn: Conn;
   contextFor(info: RequestInfo): Context;
-  takeOver(info: RequestInfo, headers: HeadersInit | undefined): Promise<Conn>;
+  takeOver(info: RequestInfo, headers: HeadersInit | null | undefined): Promise<Conn>;
 }
 
 export class RequestInfo extends Arrived {
@@ -47,7 +47,10 @@ export class RequestInfo extends Arrived {
     return this.connection.conn.remoteAddr;
   }
 
-  /** Ends when the client goes away, when the response has been sent, and when the server is closed. */
+  /**
+   * Ends when the client goes away, when the response has been sent, and when the server is closed. Asked
+   * for after `upgrade` it is another one, which ends when the server begins to stop.
+   */
   get context(): Context {
     return this.connection.contextFor(this);
   }
@@ -64,10 +67,11 @@ export class RequestInfo extends Arrived {
    * Ends HTTP on this connection: answers 101 with the first protocol that the client named (200 to a
    * CONNECT), with these headers, and hands over the connection. Bytes that the client has sent already are
    * read from it first. Whoever upgrades closes it; what the handler returns is not looked at.
+   * With null for the headers nothing is written: for packages that write the whole response by themselves.
    *
    * Throws a TypeError when the client did not ask for it, or its request has a body.
    */
-  upgrade(headers?: HeadersInit): Promise<Conn> {
+  upgrade(headers?: HeadersInit | null): Promise<Conn> {
     return this.connection.takeOver(this, headers);
   }
 

@@ -26,6 +26,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   readonly settings: Settings;
   /** @internal Above those of all requests. */
   readonly context: Context;
+  /** @internal Of connections that were upgraded: ends when the server begins to stop. */
+  readonly ending: Context;
   /** @internal */
   stopping = false;
   /** @internal */
@@ -33,6 +35,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   private readonly listener: Listener;
   private readonly connections = new Set<Connection>();
   private readonly cancel: CancelFunc;
+  private readonly cancelEnding: CancelFunc;
   /** Called when a connection has left. */
   private readonly waiting: (() => void)[] = [];
 
@@ -44,6 +47,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     this.settings = settingsOf(options.limits);
     this.report = reporter(options.onError);
     [this.context, this.cancel] = withCancel(background());
+    [this.ending, this.cancelEnding] = withCancel(background());
   }
 
   /** Connections that are open. */
@@ -104,6 +108,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
 
   private async stopListening(): Promise<void> {
     this.stopping = true;
+    this.cancelEnding("the server is stopping");
     for (const wake of this.waiting.splice(0)) wake();
     await this.listener.close();
   }
