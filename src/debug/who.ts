@@ -24,7 +24,9 @@ function begin(): void {
   detach = attach({
     running: (g) => store.enterWith(g),
     // The host remembers who asked for the turn; it is nobody's.
-    turn: () => store.enterWith(undefined),
+    turn: () => {
+      if (store.getStore() !== undefined) store.enterWith(undefined);
+    },
   });
 }
 
