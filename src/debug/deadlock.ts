@@ -9,14 +9,16 @@
  * not keep the process alive (a connection's unref), because that I/O could still come.
  *
  * It costs nothing until then: the runtime has a list of live goroutines. What each of them waits for
- * is known only if somebody watched (waits.ts).
+ * is known only if somebody watched (registry.ts).
  */
 import { writeSync } from "node:fs";
 import { type Goroutine, liveGoroutines } from "../runtime/goroutine.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { type Wait, waitsByGoroutine } from "./waits.ts";
+import { formatGoroutines, takeDump } from "./dump.ts";
+import { watchGoroutines } from "./registry.ts";
+import { startIfAsked } from "./start.ts";
 
-/** Goroutines that are listed one by one. */
+/** Goroutines, or groups of them that are alike, that are listed. */
 const LISTED = 100;
 
 /** The last goroutine that had been started, and the turns there had been, when the loop was empty. */
@@ -40,8 +42,14 @@ function onBeforeExit(): void {
     setImmediate(() => {});
     return;
   }
+  // The stacks of the waits take a few microtasks.
+  setImmediate(() => {});
+  void deadlockReport(asleep).then(end);
+}
+
+function end(report: string): void {
   try {
-    writeSync(2, deadlockReport(asleep));
+    writeSync(2, report);
   } catch {
     // Nobody reads standard error; the exit status says enough.
   }
@@ -49,33 +57,17 @@ function onBeforeExit(): void {
 }
 
 /** The report, as it is printed. */
-export function deadlockReport(asleep: readonly Goroutine<unknown>[]): string {
-  const waits = waitsByGoroutine();
-  const parts = asleep
-    .slice(0, LISTED)
-    .map((g) => describe(g, waits === undefined ? "" : describeWaits(waits.get(g))));
-  const main = waits?.get(undefined);
-  if (main !== undefined) parts.unshift(`outside of goroutines${describeWaits(main)}\n`);
-  if (asleep.length > LISTED) parts.push(`and ${asleep.length - LISTED} more goroutines\n`);
-  if (waits === undefined) {
-    parts.push("CORONET_TRACEBACK=all in the environment adds what each of them waits for\n");
-  }
-  return ["fatal error: all goroutines are asleep - deadlock!\n", ...parts].join("\n");
+export async function deadlockReport(asleep: readonly Goroutine<unknown>[]): Promise<string> {
+  const ids = new Set(asleep.map(({ id }) => id));
+  const dump = await takeDump();
+  const goroutines = dump.goroutines.filter(({ id }) => ids.has(id));
+  const text = formatGoroutines({ ...dump, goroutines }, { most: LISTED });
+  const hint = dump.watching
+    ? ""
+    : "\nCORONET_TRACEBACK=all in the environment adds what each of them waits for\n";
+  return `fatal error: all goroutines are asleep - deadlock!\n\n${text}${hint}`;
 }
 
-function describe(g: Goroutine<unknown>, what: string): string {
-  const where = g.origin ?? "a place not recorded (CORONET_TRACEBACK=all records every one)";
-  return `goroutine ${g.id} [${g.name}]${what}\nstarted at ${where}\n`;
-}
-
-function describeWaits(waits: readonly Wait[] = []): string {
-  if (waits.length === 0) return "\nwaits for a promise that is none of Coronet's operations";
-  return waits
-    .map(({ kind, place, since }) => {
-      const seconds = (performance.now() - since) / 1000;
-      return `\nwaits for ${kind} since ${seconds.toFixed(1)} s\n  at ${place ?? "unknown"}`;
-    })
-    .join("");
-}
-
+if (process.env.CORONET_TRACEBACK === "all") watchGoroutines();
+startIfAsked();
 process.on("beforeExit", onBeforeExit);

@@ -10,6 +10,7 @@
 import type { Clock } from "../internal/clock.ts";
 import { Heap, type HeapEntry } from "../internal/heap.ts";
 import type { Host } from "./host.ts";
+import { observer } from "./observer.ts";
 
 /** A caller's duration, checked: any number, also Infinity, but not NaN. */
 export function milliseconds(ms: number, what: string): number {
@@ -46,6 +47,11 @@ export class Timers {
     return this.heap.size;
   }
 
+  /** The armed timers, in no order, for reports. */
+  all(): readonly Timer[] {
+    return this.heap.all();
+  }
+
   /** When the next timer is due; Infinity when none is armed. */
   get next(): number {
     return this.heap.peek()?.when ?? Infinity;
@@ -78,6 +84,7 @@ export class Timers {
       if (timer.index !== -1 || timer.when > now) continue;
       this.fired++;
       this.lateness = now - timer.when;
+      if (observer.fired !== null) observer.fired(timer, this.lateness);
       timer.fire(now);
     }
   }
