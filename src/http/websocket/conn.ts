@@ -504,7 +504,7 @@ export class WebSocketConn
     if (this.closeSent || this.end !== undefined) return await this.ended();
     this.closeSent = true;
     this.decoder.drop();
-    const timer = setTimeout(this.closeTimedOut, this.closeTimeout);
+    const timer = setTimeout(() => this.closeTimedOut(), this.closeTimeout);
     try {
       this.setReadDeadline(null);
       this.conn.setWriteDeadline(null);
@@ -532,10 +532,10 @@ export class WebSocketConn
     this.breakOff({ ...abnormal, errorCode: "ERR_CLOSED", text: "the socket was aborted" });
   }
 
-  private readonly closeTimedOut = (): void => {
+  private closeTimedOut(): void {
     const text = `the peer did not close within ${this.closeTimeout} ms`;
     this.breakOff({ ...abnormal, errorCode: "ERR_WS_CLOSE_TIMEOUT", text, timeout: true });
-  };
+  }
 
   private async ended(): Promise<void> {
     // Somebody else is at the handshake.

@@ -4,7 +4,15 @@
  * A Receiver of ws is a Writable. Nothing of that is used: a chunk is given to its `_write`, and what it
  * finds comes back through `emit`, both in the same turn. So there is no stream below, no listener, and
  * nothing is buffered but the messages of one chunk and the frames of a message that is not complete.
+ *
+ * Without compression a message that is whole in its chunk does not go there at all (whole_frame.ts). For
+ * that the frames are counted off by their lengths.
+ *
+ * Invariants
+ *  - The Receiver is given every byte of a frame or none. Between frames that it was given it is at the
+ *    beginning of one.
  */
+import { frameLength, isWhole, messageOfFrame } from "./whole_frame.ts";
 import { type Extensions, Receiver } from "./ws.ts";
 
 /** What comes on a WebSocket: text, or bytes. */
@@ -17,6 +25,11 @@ export interface CloseFrame {
 
 /** Parts of one message that are held: more can only be meant to cost memory. */
 const MOST_PARTS = 131_072;
+/** Of a frame, in bytes. */
+const LONGEST_HEAD = 14;
+const NO_TEXT = "Invalid WebSocket frame: invalid UTF-8 sequence";
+
+const nothing = new Uint8Array(0);
 
 export class Decoder extends Receiver {
   /** What nobody has received yet; `first` is the next one's place. */
@@ -30,10 +43,22 @@ export class Decoder extends Receiver {
   /** A chunk is being decoded. */
   busy = false;
   private wake: (() => void) | undefined = undefined;
+  private readonly masked: boolean;
+  private readonly plain: boolean;
+  private readonly maxPayload: number;
+  /** Bytes that are missing of the frame that the Receiver is at. */
+  private missing = 0;
+  /** What the Receiver was given of a head that was cut. */
+  private head: Uint8Array = nothing;
+  /** The message that the Receiver is at goes on in further frames. */
+  private goesOn = false;
 
   constructor(isServer: boolean, extensions: Extensions, maxPayload: number) {
     const limits = { maxPayload, maxBufferedChunks: MOST_PARTS, maxFragments: MOST_PARTS };
     super({ isServer, extensions, ...limits });
+    this.masked = isServer;
+    this.plain = Object.keys(extensions).length === 0;
+    this.maxPayload = maxPayload;
   }
 
   /** Messages that wait. */
@@ -61,6 +86,53 @@ export class Decoder extends Receiver {
 
   /** Decodes a chunk, which it takes over: at once, or while zlib works. Never fails: see `failure`. */
   decode(chunk: Uint8Array): Promise<void> | undefined {
+    if (!this.plain) return this.feed(chunk);
+    for (let at = 0; at < chunk.length && !this.over; ) {
+      if (this.missing === 0) {
+        const end = at + frameLength(chunk, at);
+        const fits = end > at && end <= chunk.length && end - at <= this.maxPayload;
+        const idle = !this.goesOn && this.head.length === 0;
+        if (fits && idle && isWhole(chunk, at, this.masked)) {
+          this.take(messageOfFrame(chunk, at, end, this.masked));
+          at = end;
+          continue;
+        }
+        this.begin(chunk, at);
+      }
+      const part = chunk.subarray(at, at + this.missing);
+      this.missing -= part.length;
+      at += part.length;
+      void this.feed(part);
+    }
+    return undefined;
+  }
+
+  private take(message: Message | undefined): void {
+    if (message !== undefined) this.messages.push(message);
+    else this.failure = Object.assign(new Error(NO_TEXT), { code: "WS_ERR_INVALID_UTF8" });
+  }
+
+  /** The Receiver gets the frame that begins here: finds out how much of it is to come. */
+  private begin(chunk: Uint8Array, at: number): void {
+    const { head } = this;
+    const begun =
+      head.length === 0 ? chunk : Buffer.concat([head, chunk.subarray(at, at + LONGEST_HEAD)]);
+    const from = head.length === 0 ? at : 0;
+    const length = frameLength(begun, from);
+    if (length === 0) {
+      // The head is cut: as far as it goes it is the Receiver's already.
+      this.head = begun.slice(from);
+      this.missing = chunk.length - at;
+      return;
+    }
+    this.head = nothing;
+    this.missing = length - head.length;
+    const first = begun[from] as number;
+    if ((first & 15) < 8) this.goesOn = first < 128;
+  }
+
+  /** As decode, by the Receiver alone. */
+  feed(chunk: Uint8Array): Promise<void> | undefined {
     this.busy = true;
     const { buffer, byteOffset, length } = chunk;
     this._write(Buffer.from(buffer as ArrayBuffer, byteOffset, length), "latin1", this.decoded);
