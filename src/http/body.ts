@@ -15,7 +15,7 @@ import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
 /** Whether somebody has read from a web stream, or canceled it; @types/node knows of Node's only. */
 const { isDisturbed } = Readable as unknown as { isDisturbed(stream: ReadableStream): boolean };
 
-/** A body that arrives: on a connection's request. */
+/** A body that arrives: on a connection, as a request's or a response's. */
 export interface Incoming {
   /** The next bytes, which are the receiver's; null at the end. */
   read(): Promise<Uint8Array | null>;
@@ -23,6 +23,8 @@ export interface Incoming {
   readAll(): Promise<Uint8Array>;
   /** Nobody wants the rest. */
   cancel(): void;
+  /** Names and values of the trailers in turn, once the body has been read. */
+  readonly trailers: readonly string[];
 }
 
 /** What a body may be given as. */

@@ -1,7 +1,10 @@
 /**
- * coronet/http: an HTTP/1.1 server on the poller. This file is its public surface, and nothing else.
+ * coronet/http: an HTTP/1.1 server and client on the poller. This file is its public surface, and nothing else.
  */
 export type { BodyInit } from "./body.ts";
+export { Client, fetch } from "./client/client.ts";
+export { FetchError, type FetchPhase } from "./client/errors.ts";
+export type { ClientOptions, FetchInit, FetchTimeouts, ResponseLimits } from "./client/options.ts";
 export type { Answer, Handler } from "./connection.ts";
 export { HTTPError } from "./errors.ts";
 export { Headers, type HeadersInit } from "./headers.ts";

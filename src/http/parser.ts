@@ -304,12 +304,20 @@ export abstract class MessageParser implements Events {
     this.reason = reason;
   }
 
-  /** Gives the machine back. */
-  end(): void {
-    llhttp().give(this.machine, this.type);
+  /** Gives the machine back: nothing more is parsed. */
+  stop(): void {
+    if (this.machine !== 0) llhttp().give(this.machine, this.type);
+    this.machine = 0;
     this.prior = undefined;
     this.chunk = nothing;
     this.collected = found;
+  }
+
+  /** Ends its use. What the message's user may have taken over is not changed under him. */
+  release(): void {
+    this.stop();
+    this.spans = NO_SPANS;
+    this.text = "";
   }
 }
 
@@ -439,10 +447,7 @@ export function takeParser(limits: ParserLimits): RequestParser {
 }
 
 export function giveParser(parser: RequestParser): void {
-  parser.end();
-  // What a request may have taken over is not changed under it.
-  parser.spans = NO_SPANS;
-  parser.text = "";
+  parser.release();
   spare.push(parser);
 }
 

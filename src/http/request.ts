@@ -213,7 +213,8 @@ function parts(input: string | URL | Request, init: RequestInit): Parts {
   return { method, url, headers, source, signal };
 }
 
-function methodOf(method: string): string {
+/** A method as it is sent. Throws a TypeError for what is none. */
+export function methodOf(method: string): string {
   headerName(method);
   const upper = method.toUpperCase();
   return NORMAL.has(upper) ? upper : method;
