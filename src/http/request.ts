@@ -136,6 +136,11 @@ export class Request extends Body {
     return this.given;
   }
 
+  /** @internal The request target as it was sent; undefined of a request that was made by hand. */
+  get sentTarget(): string | undefined {
+    return this.arrived?.target;
+  }
+
   /** A second request of the same content; a body that arrives is handed to both. */
   clone(): Request {
     const { method, url, signal } = this;

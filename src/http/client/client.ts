@@ -16,7 +16,7 @@ import { codingsOf, DecodedBody, WholeBody } from "./decode.ts";
 import { FetchError, failureOf } from "./errors.ts";
 import { Exchange, type Outgoing } from "./exchange.ts";
 import { FetchedResponse } from "./fetched.ts";
-import { Limit } from "./limit.ts";
+import { type Ending, Limit } from "./limit.ts";
 import { type ClientOptions, type ClientSettings, type FetchInit, settingsOf } from "./options.ts";
 import { dialOrigin, type Origin, Origins } from "./origin.ts";
 import { outgoingOf } from "./outgoing.ts";
@@ -223,12 +223,12 @@ export class Client {
       if (task.redirect !== "manual" && isRedirect(parser.code)) {
         const next = this.redirected(exchange, request, task, redirects, most);
         if (next !== undefined) {
-          limit?.notYet();
           exchange.skip();
           request = next;
           continue;
         }
       }
+      limit?.last(exchange);
       return responseOf(exchange, urlOf(url), redirects > 0, decode);
     }
   }
@@ -260,7 +260,7 @@ export class Client {
   async exchange(
     outgoing: Outgoing,
     settings: ClientSettings,
-    limit: Limit | undefined,
+    limit: Ending | undefined,
   ): Promise<Exchange> {
     for (let retries = 0; ; retries++) {
       const lease = await this.dial(outgoing, settings, limit);
@@ -271,7 +271,6 @@ export class Client {
         return exchange;
       } catch (error) {
         if (retries >= MOST_RETRIES || !exchange.mayRetry(error)) throw error;
-        limit?.notYet();
         // The others of that pool are likely to have gone with it.
         closeIdle(outgoing.origin.pool);
       }
@@ -281,7 +280,7 @@ export class Client {
   private async dial(
     { method, url, origin }: Outgoing,
     { connect, idleTimeout }: ClientSettings,
-    limit: Limit | undefined,
+    limit: Ending | undefined,
   ): Promise<PooledConn> {
     const { network, pool, address } = origin;
     try {
@@ -289,7 +288,7 @@ export class Client {
       const { signal } = limit ?? {};
       return await dialOrigin(origin, method, url, { ...options, timeout: connect, signal });
     } catch (error) {
-      if (limit?.signal.aborted === true) throw limit.signal.reason;
+      if (limit?.signal?.aborted === true) throw limit.signal.reason;
       throw failureOf(error, { method, url, network, address }, "connect");
     }
   }

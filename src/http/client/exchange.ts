@@ -83,8 +83,7 @@ export class Exchange {
   private wake: (() => void) | undefined = undefined;
   private headDeadline = false;
   private parts: Parts | undefined = undefined;
-  /** Called once the connection has been left. */
-  onLeft: (() => void) | undefined = undefined;
+  private onLeft: (() => void) | undefined = undefined;
 
   constructor(lease: PooledConn, outgoing: Outgoing, settings: ClientSettings) {
     this.lease = lease;
@@ -368,6 +367,12 @@ export class Exchange {
     } catch {
       return false;
     }
+  }
+
+  /** Calls the function once the connection has been left. */
+  whenLeft(call: () => void): void {
+    if (this.ended) call();
+    else this.onLeft = call;
   }
 
   /** Ends the exchange at once: whoever waits in it fails with the reason. */

@@ -3,9 +3,18 @@
  */
 import type { Exchange } from "./exchange.ts";
 
-/** Ends a request at once; fails with the signal's reason. */
-export class Limit {
+/** What may end an exchange from outside. */
+export interface Ending {
   /** For what has a signal of its own: dialling. */
+  readonly signal: AbortSignal | undefined;
+  /** From now on it may end this exchange, until there is another one. */
+  over(exchange: Exchange): void;
+  /** The exchange is the last one: it is all over when its connection has been left. */
+  last(exchange: Exchange): void;
+}
+
+/** Ends a request at once; fails with the signal's reason. */
+export class Limit implements Ending {
   readonly signal: AbortSignal;
   private readonly given: AbortSignal | undefined;
   private readonly timer: NodeJS.Timeout | undefined = undefined;
@@ -26,16 +35,12 @@ export class Limit {
     this.signal.addEventListener("abort", this.onAbort);
   }
 
-  /** From now on the signal ends this exchange; when its connection has been left, the limit is over. */
   over(exchange: Exchange): void {
     this.current = exchange;
-    exchange.onLeft = () => this.end();
   }
 
-  /** The exchange was not the last one. */
-  notYet(): void {
-    if (this.current !== undefined) this.current.onLeft = undefined;
-    this.current = undefined;
+  last(exchange: Exchange): void {
+    exchange.whenLeft(() => this.end());
   }
 
   end(): void {
