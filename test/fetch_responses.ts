@@ -251,6 +251,11 @@ const INTERIM: ResponseCase[] = [
     "101 that nobody asked for",
     text(["HTTP/1.1 101 Switching", "Connection: Upgrade", "Upgrade: x"]),
   ),
+  refused(
+    "an interim one that ends the connection",
+    text(["HTTP/1.1 103 Early", "Connection: close"]) + ok([L5], "hello"),
+  ),
+  refused("an interim one of HTTP/1.0", text(["HTTP/1.0 100 Continue"]) + ok([L5], "hello")),
   refused("too many interim ones", C100.repeat(100) + ok([L5], "hello")),
   refused(
     "an interim one with a body",

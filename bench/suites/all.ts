@@ -5,6 +5,8 @@ import { churn } from "./churn.ts";
 import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
+import { fetch } from "./fetch.ts";
+import { gateway } from "./gateway.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
@@ -22,6 +24,8 @@ export const suites: readonly Suite[] = [
   proxy,
   client,
   http,
+  fetch,
+  gateway,
   sync,
   chan,
   parked,

@@ -118,6 +118,9 @@ export class ResponseParser extends MessageParser {
       // RFC 9110, 8.6 and RFC 9112, 6.1: an interim response has neither.
       return this.fail(400, "an interim response has no body");
     }
+    if (this.code < 200 && this.code !== 101 && !this.keepAlive) {
+      return this.fail(400, "an interim response ends the connection");
+    }
     this.untilClose = this.hasBody && !this.chunked && !declared;
     if (this.untilClose) this.keepAlive = false;
   }
