@@ -39,21 +39,24 @@ interface App extends AsyncDisposable {
   kill(): void;
 }
 
-async function app(handler: NodeHandler, port = 0): Promise<App> {
+/** An address of this machine on which nobody else asks for ports. */
+const APART = "127.77.3.9";
+
+async function app(handler: NodeHandler, port = 0, host = "127.0.0.1"): Promise<App> {
   const server = createServer(handler);
   const sockets = new Set<Socket>();
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
   });
-  server.listen(port, "127.0.0.1");
+  server.listen(port, host);
   await once(server, "listening");
   const kill = (): void => {
     for (const socket of sockets) socket.resetAndDestroy();
   };
   const got = (server.address() as AddressInfo).port;
   return {
-    url: `http://127.0.0.1:${got}`,
+    url: `http://${host}:${got}`,
     port: got,
     sockets,
     kill,
@@ -92,9 +95,9 @@ async function front(options: ProxyOptions): Promise<Front> {
   };
 }
 
-/** The port of nobody. */
+/** A port of APART where nobody listens. */
 async function freePort(): Promise<number> {
-  const server = createNetServer().listen(0, "127.0.0.1");
+  const server = createNetServer().listen(0, APART);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   server.close();
@@ -338,7 +341,7 @@ describe("a reverse proxy whose upstream fails", () => {
   checked("answers 502 where nobody listens, 504 for one that is silent, and says so", async () => {
     const gone = await freePort();
     await using silent = await app(() => {});
-    await using proxy = await front({ upstreams: [`http://127.0.0.1:${gone}`] });
+    await using proxy = await front({ upstreams: [`http://${APART}:${gone}`] });
     for (let i = 0; i < 3; i++) assert.equal((await fetch(proxy.url)).status, 502);
     assert.match(String(proxy.errors[0]), /ECONNREFUSED/);
     await using slow = await front({ upstreams: [silent.url], timeouts: { head: 30 } });
@@ -385,7 +388,7 @@ describe("a reverse proxy whose upstream fails", () => {
     });
     const port = await freePort();
     await using proxy = await front({
-      upstreams: [`http://127.0.0.1:${port}`, good.url],
+      upstreams: [`http://${APART}:${port}`, good.url],
       failTime: 200,
     });
     for (let i = 0; i < 6; i++) {
@@ -395,7 +398,7 @@ describe("a reverse proxy whose upstream fails", () => {
     assert.equal(count, 6);
     const [bad] = proxy.proxy.upstreams;
     assert.deepEqual([bad?.failures, bad?.up, bad?.active], [1, false, 0]);
-    await using revived = await app((_, response) => void response.end("back"), port);
+    await using revived = await app((_, response) => void response.end("back"), port, APART);
     assert.equal(revived.port, port);
     while (bad?.up !== true) await sleep(10);
     const texts = new Set<string>();
@@ -406,7 +409,7 @@ describe("a reverse proxy whose upstream fails", () => {
   checked("answers 503 when none is left", async () => {
     const [a, b] = [await freePort(), await freePort()];
     await using proxy = await front({
-      upstreams: [`http://127.0.0.1:${a}`, `http://127.0.0.1:${b}`],
+      upstreams: [`http://${APART}:${a}`, `http://${APART}:${b}`],
     });
     assert.equal((await fetch(proxy.url)).status, 502);
     assert.equal((await fetch(proxy.url)).status, 503);

@@ -357,16 +357,12 @@ export class Exchange {
   }
 
   private giveBack(lease: PooledConn): boolean {
+    const { idleTimeout } = this.settings;
     const { keptFor } = this.parser;
-    try {
-      // A second less than the server keeps it: a request must not cross its end.
-      if (keptFor === -1) return lease.setKeepalive();
-      if (keptFor <= 1000) return false;
-      const idleTimeout = Math.min(keptFor - 1000, this.settings.idleTimeout ?? Infinity);
-      return lease.setKeepalive({ idleTimeout });
-    } catch {
-      return false;
-    }
+    if (keptFor === -1) return lease.recycle(idleTimeout);
+    // A second less than the server keeps it: a request must not cross its end.
+    if (keptFor <= 1000) return false;
+    return lease.recycle(Math.min(keptFor - 1000, idleTimeout ?? Infinity));
   }
 
   /** Calls the function once the connection has been left. */
