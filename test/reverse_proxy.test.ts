@@ -150,6 +150,19 @@ describe("what goes through a reverse proxy", () => {
     });
   });
 
+  checked("the host of a whole url instead of Host; the asterisk as it is", async () => {
+    await using upstream = await app(headersOf);
+    await using proxy = await front({ upstreams: [`${upstream.url}/base`] });
+    await using client = await RawClient.to(proxy.server.addr);
+    await client.send("GET http://real.example/x HTTP/1.1\r\nHost: other.example\r\n\r\n");
+    const { url, pairs } = JSON.parse((await client.response())?.body ?? "");
+    const headers = Object.fromEntries(pairs);
+    assert.deepEqual([url, headers.host], ["/base/x", "real.example"]);
+    assert.equal(headers["x-forwarded-host"], "real.example");
+    await client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert.equal(JSON.parse((await client.response())?.body ?? "").url, "*");
+  });
+
   checked("a trusted client's word, the upstream's own host, changed headers", async () => {
     await using upstream = await app(headersOf);
     await using proxy = await front({
@@ -266,6 +279,34 @@ describe("what goes through a reverse proxy", () => {
       assert.equal(got.digest("hex"), sent.digest("hex"));
       asked.destroy();
     }
+  });
+
+  it("a large body moved inside the kernel, whole, broken off, and left by its client", async () => {
+    const whole = randomBytes(8 << 20);
+    let left = 0;
+    await using upstream = await app((request, response) => {
+      response.on("close", () => left++);
+      response.setHeader("content-length", whole.length);
+      if (request.url === "/whole") return void response.end(whole);
+      response.write(whole.subarray(0, 4 << 20), () => {
+        if (request.url === "/cut") setTimeout(() => request.socket.destroy(), 20);
+      });
+    });
+    await using proxy = await front({ upstreams: [upstream.url] });
+    for (let i = 0; i < 5; i++) {
+      const got = await (await fetch(`${proxy.url}/whole`)).bytes();
+      assert.ok(whole.equals(got));
+    }
+    assert.equal(upstream.sockets.size, 1);
+    await assert.rejects((await fetch(`${proxy.url}/cut`)).bytes());
+    assert.match(String(proxy.errors.splice(0)), /ERR_RESPONSE_TRUNCATED/);
+    const response = await fetch(`${proxy.url}/left`);
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    await reader.cancel();
+    while (left < 7) await sleep(5);
+    while (proxy.proxy.upstreams[0]?.active !== 0) await sleep(5);
+    assert.deepEqual(proxy.errors, []);
   });
 
   it("a slow client holds back the upstream", { timeout: 60_000 }, async () => {
@@ -460,6 +501,7 @@ describe("a reverse proxy whose upstream fails", () => {
     while (left < 2) await sleep(5);
     while (proxy.proxy.upstreams[0]?.active !== 0) await sleep(5);
     assert.equal(proxy.proxy.upstreams[0]?.failures, 0);
+    assert.deepEqual(proxy.errors, []);
   });
 
   checked("asks after its health, if told to", async () => {

@@ -9,6 +9,7 @@
  *   431  trailers too long   ERR_TRAILERS_TOO_LARGE
  *   0    the client is gone  ERR_BODY_ABORTED
  *   0    the request is over ERR_BODY_OVER
+ *   0    the client has left while its request was passed on  ERR_CLIENT_GONE
  */
 export class HTTPError extends Error {
   override readonly name: string = "HTTPError";

@@ -8,10 +8,14 @@
  */
 import { isUint8Array } from "node:util/types";
 import { type BaseConn, writeLatin1 } from "../net/conn.ts";
+import { NetError } from "../net/errors.ts";
 import { IncomingSource } from "./body.ts";
 
 /** Parts up to this size are copied between their size and their end, which costs less than a list of buffers. */
 const COPIED = 16_384;
+
+/** From so many bytes of the rest on it is worth moving them inside the kernel. */
+const MOVED = 262_144;
 
 /** A body that fails by itself, or is not what its head says; not the connection it is sent on. */
 export class BodyFailure extends Error {
@@ -24,6 +28,8 @@ export class BodyFailure extends Error {
 export interface Parts {
   /** The next one; null at the end. Throws a BodyFailure. */
   next(): Promise<Uint8Array | null>;
+  /** Moves what is left straight to the connection, as far as that can be done. Fails as both would. */
+  moveTo(conn: BaseConn): Promise<number>;
   /** Nobody wants the rest. */
   cancel(reason: unknown): Promise<void>;
   /** Names and values in turn, known at the end. */
@@ -46,6 +52,10 @@ class StreamParts implements Parts {
     if (isUint8Array(value)) return value;
     if (typeof value === "string") return Buffer.from(value);
     throw new BodyFailure(new TypeError("the body's stream holds what is no Uint8Array"));
+  }
+
+  async moveTo(): Promise<number> {
+    return 0;
   }
 
   async cancel(reason: unknown): Promise<void> {
@@ -72,6 +82,16 @@ class IncomingParts implements Parts {
     }
   }
 
+  async moveTo(conn: BaseConn): Promise<number> {
+    try {
+      return (await this.incoming.moveTo?.(conn)) ?? 0;
+    } catch (error) {
+      // Which of the two connections it was.
+      if (error instanceof NetError && error.op !== "fetch") throw error;
+      throw new BodyFailure(error);
+    }
+  }
+
   async cancel(): Promise<void> {
     this.incoming.cancel();
   }
@@ -94,6 +114,7 @@ export async function sendParts(
     sent += part.length;
     if (declared !== -1 && sent > declared) throw wrongLength(what, declared, "more");
     if (part.length > 0) await sendPart(conn, part, isChunked);
+    if (declared - sent >= MOVED) sent += await parts.moveTo(conn);
   }
   if (isChunked) await conn[writeLatin1](lastChunk(parts.trailers));
   else if (sent < declared) throw wrongLength(what, declared, `${sent}`);

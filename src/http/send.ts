@@ -9,6 +9,7 @@
 import { type BaseConn, writeLatin1 } from "../net/conn.ts";
 import { TCPConn } from "../net/tcp.ts";
 import { IncomingSource } from "./body.ts";
+import { HTTPError } from "./errors.ts";
 import { type Framing, fieldsOf, headOf } from "./message.ts";
 import { BodyFailure, partsOf, sendParts } from "./parts.ts";
 import type { Request } from "./request.ts";
@@ -169,7 +170,10 @@ async function sendStream(
   } catch (error) {
     await parts.cancel(error);
     if (!(error instanceof BodyFailure)) throw error;
-    exchange.report(error.cause, exchange.request);
+    const { cause } = error;
+    // A client that has left is no failure of anybody's.
+    const isGone = cause instanceof HTTPError && cause.status === 0;
+    if (!isGone) exchange.report(cause, exchange.request);
     await breakOff(exchange);
   }
 }

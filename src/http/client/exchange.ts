@@ -11,9 +11,11 @@
  *  - A body that the connection's end cuts short is an error, never an end.
  *  - Whoever reads too late, or after a cancel, gets an error, never another response's bytes.
  */
+import { copy } from "../../io/copy.ts";
 import { readChunk } from "../../io/io.ts";
-import { writeLatin1 } from "../../net/conn.ts";
+import { type BaseConn, writeLatin1 } from "../../net/conn.ts";
 import type { PooledConn } from "../../net/cosocket.ts";
+import { NetError } from "../../net/errors.ts";
 import type { SocketConn } from "../../net/socket.ts";
 import { type Incoming, IncomingSource, type Source } from "../body.ts";
 import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
@@ -306,6 +308,26 @@ export class Exchange {
     if (parser.done) this.leaveIfDone();
   }
 
+  /** Moves the rest of a body whose length is known, and of which nothing is here, to another connection. */
+  async moveTo(conn: BaseConn, parser: ResponseParser): Promise<number> {
+    const left = parser.contentLength - parser.bodyBytes;
+    if (parser.chunked || left <= 0 || this.ended || this.at < this.chunk.length) return 0;
+    let moved: number;
+    try {
+      moved = await copy(conn, this.conn, { limit: left });
+      parser.bodyBytes += moved;
+      if (moved < left) throw this.error("body", "ERR_RESPONSE_TRUNCATED", truncation(parser));
+    } catch (error) {
+      const ofReader = error instanceof NetError && error.op === "write";
+      const failure = ofReader && this.given === undefined ? error : this.failure(error, "body");
+      this.leave(false);
+      throw failure;
+    }
+    parser.done = true;
+    this.leaveIfDone();
+    return moved;
+  }
+
   /** Nobody wants the body, which has not been looked at. */
   skip(): void {
     const source = this.takeSource();
@@ -495,6 +517,18 @@ class ResponseBody implements Incoming {
       } catch (error) {
         this.failed = error;
       }
+    }
+  }
+
+  async moveTo(conn: BaseConn): Promise<number> {
+    const { parser } = this;
+    if (this.failed !== undefined || this.canceled || this.next < parser.body.length) return 0;
+    parser.body.length = this.next = 0;
+    try {
+      return await this.exchange.moveTo(conn, parser);
+    } catch (error) {
+      this.failed = error;
+      throw error;
     }
   }
 

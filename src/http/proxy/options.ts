@@ -67,7 +67,7 @@ export interface ProxyOptions {
   /** Active checks; none by default. */
   check?: CheckOptions;
   /** As fetch's, but that connections take 5 s at most. */
-  timeouts?: FetchTimeouts;
+  timeouts?: Omit<FetchTimeouts, "total">;
   limits?: ResponseLimits;
   /** Connections to each upstream. 256 idle ones are kept by default. */
   pool?: PoolOptions;

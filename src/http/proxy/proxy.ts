@@ -48,6 +48,8 @@ interface Passage {
   info: RequestInfo;
   /** Fields for the upstream, in turn. */
   fields: string[];
+  /** Whom the client asks for, or whom a change of the headers says. */
+  host: string;
   source: Source;
   declared: number;
   expects: boolean;
@@ -141,13 +143,15 @@ class Forwarder {
       headers(given, request, info);
       fields = given.ownList();
     }
-    const host = fieldIn(list, "host") ?? "";
+    const host = hostOf(request, list);
     addForwarded(fields, { ip: ipOf(info), host });
     const length = fieldIn(list, "content-length");
     return {
       request,
       info,
       fields,
+      host:
+        fieldIn(fields, "host") === fieldIn(list, "host") ? host : (fieldIn(fields, "host") ?? ""),
       source,
       declared: source === null || length === undefined ? -1 : Number(length),
       expects: source instanceof IncomingSource && fieldIn(list, "expect") !== undefined,
@@ -157,21 +161,18 @@ class Forwarder {
   }
 
   private outgoingFor(passage: Passage, { origin, prefix, url }: Upstream): Outgoing {
-    const { request, info, fields, source, declared, expects, upgrade, modern } = passage;
+    const { request, info, fields, host, source } = passage;
+    const { declared, expects, upgrade, modern } = passage;
     const { method } = request;
-    const target = prefix + targetOf(request);
+    const path = targetOf(request);
+    const target = path === "*" ? path : prefix + path;
     const useOrigins = this.options.host === "upstream";
-    let text = useOrigins ? `host: ${origin.host}\r\n` : "";
-    let hosted = useOrigins;
+    let text = `host: ${useOrigins || host === "" ? origin.host : host}\r\n`;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] as string;
-      if (name === "host") {
-        if (useOrigins) continue;
-        hosted = true;
-      } else if (name === "content-length" || name === "expect") continue;
+      if (name === "host" || name === "content-length" || name === "expect") continue;
       text += `${name}: ${fields[i + 1]}\r\n`;
     }
-    if (!hosted) text = `host: ${origin.host}\r\n${text}`;
     if (upgrade !== "") text += `connection: Upgrade\r\nupgrade: ${upgrade}\r\n`;
     else if (fieldIn(fields, "te") !== undefined) text += "connection: te\r\n";
     if (expects) text += "expect: 100-continue\r\n";
@@ -228,8 +229,6 @@ class Forwarder {
   }
 
   private failed(error: unknown, { request, info }: Passage, upstream: Upstream): void {
-    // A client that has left is nobody's failure.
-    if (error instanceof ClientGone) return;
     if (!(error instanceof FetchError && error.code === "ERR_POOL_FULL")) upstream.fail();
     const { onError } = this.options;
     if (onError !== undefined) onError(error, request, upstream);
@@ -237,11 +236,9 @@ class Forwarder {
   }
 }
 
-/** Why an exchange was ended whose client had gone. */
-class ClientGone extends Error {
-  constructor(cause: unknown) {
-    super("the client has gone", { cause });
-  }
+/** Why an exchange was ended whose client had gone: there is nobody to answer. */
+function clientGone(cause: unknown): HTTPError {
+  return new HTTPError(0, "ERR_CLIENT_GONE", "the client has gone", cause);
 }
 
 /**
@@ -277,7 +274,7 @@ class Leaver extends Timer implements Ending {
   }
 
   private readonly onAbort = (): void => {
-    this.exchange?.giveUp(new ClientGone(this.gone?.reason));
+    this.exchange?.giveUp(clientGone(this.gone?.reason));
   };
 
   over(exchange: Exchange): void {
@@ -310,6 +307,13 @@ function fieldIn(list: readonly string[], name: string): string | undefined {
 
 function protocolOf(list: readonly string[]): string {
   return ((fieldIn(list, "upgrade") ?? "").split(",")[0] as string).trim();
+}
+
+/** Whom the client asks for: a whole url in the request line says more than Host (RFC 9112, 3.2.2). */
+function hostOf(request: Request, list: readonly string[]): string {
+  const { sentTarget } = request;
+  const isWhole = sentTarget !== undefined && /^[a-z][a-z\d+.-]*:\/\//i.test(sentTarget);
+  return isWhole ? new URL(request.url).host : (fieldIn(list, "host") ?? "");
 }
 
 /** Path and query as the client sent them; of a request that was made by hand, its url's. */
@@ -350,7 +354,7 @@ async function tellInterim(
   try {
     await sendText(info.conn as BaseConn, `${text}\r\n`);
   } catch (error) {
-    throw new ClientGone(error);
+    throw clientGone(error);
   }
 }
 
@@ -364,7 +368,6 @@ function mayRetry(error: unknown, { request, source, info }: Passage): boolean {
 }
 
 function answerTo(error: unknown): Response {
-  if (error instanceof ClientGone) return Response.error();
   if (error instanceof NetError && error.timeout) return plain(504, "Gateway Timeout");
   if (error instanceof NetError && error.code === "ERR_POOL_FULL") {
     return plain(503, "Service Unavailable");
