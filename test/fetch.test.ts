@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createNetServer, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
@@ -16,6 +17,7 @@ import {
   type Handler,
   Request,
   Response,
+  reverseProxy,
   serve,
 } from "../src/http/index.ts";
 import {
@@ -858,6 +860,61 @@ describe("other servers", () => {
       closeIdle();
       child.kill();
       await once(child, "close");
+    }
+  });
+
+  it("nginx answers, on a unix socket, squeezed or not, and through a proxy", async (t) => {
+    await using folder = await socketFolder();
+    const socketPath = folder.path("nginx.sock");
+    const text = "a line of text\n".repeat(20_000);
+    await writeFile(folder.path("page.txt"), text);
+    const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+      .map((name) => `${name}_temp_path ${folder.path(name)};`)
+      .join(" ");
+    const config = `daemon off; master_process off; pid ${folder.path("pid")}; error_log stderr;
+      events {}
+      http {
+        access_log off; ${paths} default_type text/plain;
+        gzip on; gzip_types text/plain; gzip_min_length 1;
+        server { listen unix:${socketPath}; root ${folder.path("")}; location = /moved { return 301 /page.txt; } }
+      }`;
+    await writeFile(folder.path("nginx.conf"), config);
+    const child = spawn("nginx", ["-p", folder.path(""), "-c", folder.path("nginx.conf")]);
+    const failed = once(child, "error").then(() => "nginx is not here");
+    const closed = once(child, "close").catch(() => {});
+    const listens = (async () => {
+      for (let i = 0; i < 500 && child.exitCode === null; i++) {
+        const up = await fetch("http://nginx/", { socketPath }).catch(() => undefined);
+        await up?.body?.cancel();
+        if (up !== undefined) return "";
+        await sleep(10);
+      }
+      return "nginx does not start here";
+    })();
+    const problem = await Promise.race([failed, listens]);
+    if (problem !== "") return t.skip(problem);
+    try {
+      const squeezed = await fetch("http://nginx/page.txt", { socketPath });
+      assert.equal(squeezed.headers.get("content-encoding"), "gzip");
+      assert.equal(await squeezed.text(), text);
+      const plain = await fetch("http://nginx/moved", {
+        socketPath,
+        headers: { range: "bytes=0-14" },
+      });
+      assert.deepEqual(
+        [plain.status, plain.redirected, await plain.text()],
+        [206, true, "a line of text\n"],
+      );
+      assert.equal((await fetch("http://nginx/none", { socketPath })).status, 404);
+      using proxy = reverseProxy({ upstreams: [{ url: "http://nginx", socketPath }] });
+      await using front = await ours(proxy);
+      const through = await globalThis.fetch(`${front.url}/page.txt`);
+      assert.equal(through.headers.get("via"), "1.1 coronet");
+      assert.equal(await through.text(), text);
+    } finally {
+      closeIdle();
+      child.kill();
+      await closed;
     }
   });
 });
