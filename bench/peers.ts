@@ -106,6 +106,7 @@ export function compiled(
   return { id, family: id, label, command, needs: command, hint: SETUP, usual: true, ...rest };
 }
 
+/** A script of Bun's; its path is below servers/. */
 export function bun(label: string, script: string): Peer {
   const path = fromNpm("@oven", arm ? "bun-linux-aarch64" : "bun-linux-x64", "bin", "bun");
   return {

@@ -149,7 +149,19 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy", "http"].map((name) => ({
+  const names = [
+    "net",
+    "gnet",
+    "udp",
+    "client",
+    "sync",
+    "chan",
+    "proxy",
+    "http",
+    "fetch",
+    "gateway",
+  ];
+  return names.map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");

@@ -5,6 +5,8 @@ import { churn } from "./churn.ts";
 import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
+import { fetch } from "./fetch.ts";
+import { gateway } from "./gateway.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
@@ -24,6 +26,8 @@ export const suites: readonly Suite[] = [
   client,
   http,
   ws,
+  fetch,
+  gateway,
   sync,
   chan,
   parked,

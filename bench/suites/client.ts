@@ -50,18 +50,23 @@ async function shares(pids: readonly number[], settings: Settings): Promise<numb
   return used().map((now, i) => (now - (before[i] as number)) / elapsed);
 }
 
-async function measure(peer: Peer, name: string, settings: Settings): Promise<Measurement> {
+/** Runs a measuring program beside a server that stands on the generator's core. */
+export async function measureBeside(
+  ofServer: Peer,
+  peer: Peer,
+  name: string,
+  settings: Settings,
+): Promise<Measurement> {
   const { seconds, warmup, placement } = settings;
-  const echo = allPeers().find(({ id }) => id === "c") as Peer;
-  const absent = absence(echo);
-  if (absent !== undefined) throw new Error(`no C echo server: ${absent}`);
-  const server = await startServer(echo, placement.generator, BUFFER);
+  const absent = absence(ofServer);
+  if (absent !== undefined) throw new Error(`no ${ofServer.label}: ${absent}`);
+  const server = await startServer(ofServer, placement.generator, BUFFER);
   try {
     const options = ["--case", name, "--seconds", `${seconds}`, "--warmup", `${warmup}`];
     const command = [...peer.command, ...options, "--addr", server.address];
     const child = start(command, { core: placement.server, env: peer.env });
     const pids = [server.pid, child.pid as number];
-    const [output, [machine = 0, ofServer = 0, ofClient = 0]] = await Promise.all([
+    const [output, [machine = 0, serverShare = 0, ofClient = 0]] = await Promise.all([
       outputOf(child, (seconds + warmup) * 1000 + PATIENCE_MS),
       shares(pids, settings),
     ]);
@@ -73,8 +78,8 @@ async function measure(peer: Peer, name: string, settings: Settings): Promise<Me
         cpu: (report.cpu / report.operations) * 1e6,
         clientShare: report.cpu / report.seconds,
       },
-      othersCpu: Math.max(0, machine - ofServer - ofClient),
-      generatorBound: ofServer > BUSY && report.cpu / report.seconds < BUSY,
+      othersCpu: Math.max(0, machine - serverShare - ofClient),
+      generatorBound: serverShare > BUSY && report.cpu / report.seconds < BUSY,
       detail: report,
     };
   } finally {
@@ -87,7 +92,10 @@ function point(key: string, label: string): ProgramCase {
     key,
     label,
     has: () => true,
-    run: (peer, settings) => measure(peer, key, settings),
+    run: (peer, settings) => {
+      const echo = allPeers().find(({ id }) => id === "c") as Peer;
+      return measureBeside(echo, peer, key, settings);
+    },
   };
 }
 

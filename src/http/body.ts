@@ -11,11 +11,12 @@
  */
 import { Readable } from "node:stream";
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
+import type { BaseConn } from "../net/conn.ts";
 
 /** Whether somebody has read from a web stream, or canceled it; @types/node knows of Node's only. */
 const { isDisturbed } = Readable as unknown as { isDisturbed(stream: ReadableStream): boolean };
 
-/** A body that arrives: on a connection's request. */
+/** A body that arrives: on a connection, as a request's or a response's. */
 export interface Incoming {
   /** The next bytes, which are the receiver's; null at the end. */
   read(): Promise<Uint8Array | null>;
@@ -23,6 +24,13 @@ export interface Incoming {
   readAll(): Promise<Uint8Array>;
   /** Nobody wants the rest. */
   cancel(): void;
+  /**
+   * Moves what is left straight to another connection, as far as that can be done; it may be nothing. The
+   * number of bytes.
+   */
+  moveTo?(conn: BaseConn): Promise<number>;
+  /** Names and values of the trailers in turn, once the body has been read. */
+  readonly trailers: readonly string[];
 }
 
 /** What a body may be given as. */

@@ -10,6 +10,7 @@
  *   0    the client is gone  ERR_BODY_ABORTED
  *   0    the request is over ERR_BODY_OVER
  *   400  no WebSocket        ERR_WS_HANDSHAKE, also 426
+ *   0    the client has left while its request was passed on  ERR_CLIENT_GONE
  */
 export class HTTPError extends Error {
   override readonly name: string = "HTTPError";

@@ -38,6 +38,7 @@ export class IncomingBody implements Incoming {
   private failed: HTTPError | undefined = undefined;
   /** ms that were spent waiting for the client. */
   private waited = 0;
+  private filling: Promise<void> | undefined = undefined;
 
   constructor(source: BodySource, parser: RequestParser, rate: number, awaitsContinue: boolean) {
     this.source = source;
@@ -114,7 +115,17 @@ export class IncomingBody implements Incoming {
     return parser;
   }
 
-  private async fill(parser: RequestParser): Promise<void> {
+  /** Whoever comes while somebody waits for input waits with him: two would lose each other's bytes. */
+  private fill(parser: RequestParser): Promise<void> {
+    if (this.filling !== undefined) return this.filling;
+    const filling = this.fillAlone(parser).finally(() => {
+      this.filling = undefined;
+    });
+    this.filling = filling;
+    return filling;
+  }
+
+  private async fillAlone(parser: RequestParser): Promise<void> {
     const { source } = this;
     parser.body.length = this.next = 0;
     if (this.awaitsContinue) {
@@ -122,6 +133,8 @@ export class IncomingBody implements Incoming {
       await source.write(CONTINUE);
     }
     await this.wait(parser);
+    // The parser may be another request's by now.
+    if (this.over) return;
     source.feed(parser);
     if (parser.done) source.complete();
   }

@@ -1,7 +1,10 @@
 /**
- * coronet/http: an HTTP/1.1 server on the poller. This file is its public surface, and nothing else.
+ * coronet/http: an HTTP/1.1 server and client on the poller. This file is its public surface, and nothing else.
  */
 export type { BodyInit } from "./body.ts";
+export { Client, fetch } from "./client/client.ts";
+export { FetchError, type FetchPhase } from "./client/errors.ts";
+export type { ClientOptions, FetchInit, FetchTimeouts, ResponseLimits } from "./client/options.ts";
 export type { Answer, Handler } from "./connection.ts";
 export { HTTPError } from "./errors.ts";
 export { type EventSourceLike, events, type ReceivedEvent } from "./events/events.ts";
@@ -14,6 +17,9 @@ export {
 export { Headers, type HeadersInit } from "./headers.ts";
 export type { RequestInfo } from "./info.ts";
 export type { Limits, ServeOptions } from "./options.ts";
+export type { CheckOptions, Choose, ProxyOptions, UpstreamOptions } from "./proxy/options.ts";
+export { type ReverseProxy, reverseProxy } from "./proxy/proxy.ts";
+export type { Upstream } from "./proxy/upstream.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
 export { type Server, serve } from "./serve.ts";

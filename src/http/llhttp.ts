@@ -20,12 +20,21 @@ export const INVALID_VERSION = 9;
 export const PAUSED = 21;
 export const PAUSED_H2 = 23;
 
+/** Answer of onHead: whatever the headers say, there is no body. */
+export const NO_BODY = 1;
+
+/** Which kind of message a machine is for (llhttp_type_t). */
+export const REQUEST = 1;
+export const RESPONSE = 2;
+
 /** Who is told what was found; places are offsets in the input. */
 export interface Events {
-  onUrl(at: number, length: number): void;
+  /** Of the first line: the url of a request, the reason phrase of a response. */
+  onLine(at: number, length: number): void;
   onName(at: number, length: number): void;
   onValue(at: number, length: number): void;
-  onHead(upgrade: boolean, keepAlive: boolean): void;
+  /** The head is complete; answers OK or NO_BODY. The code is a response's status. */
+  onHead(code: number, upgrade: boolean, keepAlive: boolean): number;
   onBody(at: number, length: number): void;
 }
 
@@ -57,16 +66,14 @@ interface Exports {
   llhttp_method_name(method: number): number;
 }
 
-const REQUEST = 1;
-
 export class Llhttp {
   /** The input buffer: what is parsed begins at its start. */
   input: Latin1Buffer;
   private events: Events | undefined = undefined;
   private readonly lib: Exports;
   private readonly base: number;
-  /** Machines that no message is using. */
-  private readonly spare: number[] = [];
+  /** Machines that no message is using, by type. */
+  private readonly spare: number[][] = [[], [], []];
   private readonly methods: string[] = [];
 
   constructor() {
@@ -78,21 +85,21 @@ export class Llhttp {
     this.input = this.view();
   }
 
-  /** Takes a machine for one message. */
-  take(): number {
-    const machine = this.spare.pop();
+  /** Takes a machine for one message of that type. */
+  take(type: number): number {
+    const machine = this.spare[type]?.pop();
     if (machine !== undefined) {
       this.lib.llhttp_reset(machine);
       return machine;
     }
-    const fresh = this.lib.llhttp_alloc(REQUEST);
+    const fresh = this.lib.llhttp_alloc(type);
     if (fresh === 0) throw new RangeError("http: no memory for a parser");
     if (this.input.buffer !== this.lib.memory.buffer) this.input = this.view();
     return fresh;
   }
 
-  give(machine: number): void {
-    this.spare.push(machine);
+  give(machine: number, type: number): void {
+    this.spare[type]?.push(machine);
   }
 
   /** Parses the first bytes of the input. OK, PAUSED at the end of a message, or an error's number. */
@@ -146,15 +153,13 @@ export class Llhttp {
       };
     return {
       wasm_on_message_begin: () => OK,
-      wasm_on_status: () => OK,
-      wasm_on_url: place((events, at, length) => events.onUrl(at, length)) as never,
+      wasm_on_status: place((events, at, length) => events.onLine(at, length)) as never,
+      wasm_on_url: place((events, at, length) => events.onLine(at, length)) as never,
       wasm_on_header_field: place((events, at, length) => events.onName(at, length)) as never,
       wasm_on_header_value: place((events, at, length) => events.onValue(at, length)) as never,
       wasm_on_body: place((events, at, length) => events.onBody(at, length)) as never,
-      wasm_on_headers_complete: ((_machine: number, _status: number, up: number, keep: number) => {
-        (this.events as Events).onHead(up !== 0, keep !== 0);
-        return OK;
-      }) as never,
+      wasm_on_headers_complete: ((_machine: number, code: number, up: number, keep: number) =>
+        (this.events as Events).onHead(code, up !== 0, keep !== 0)) as never,
       // Whatever stands behind the message is not this message's: the run stops here.
       wasm_on_message_complete: () => PAUSED,
     };

@@ -1,5 +1,8 @@
 /**
- * parser.ts: bytes to one request: llhttp finds the places, this file holds what it leaves open.
+ * parser.ts: bytes to one message: llhttp finds the places, this file holds what it leaves open.
+ *
+ * What requests and responses have in common stands in MessageParser; responses are judged in
+ * client/parser.ts.
  *
  * A parser is used for one message: head, then body, then trailers; then it goes back to the pool. The
  * head is kept as one latin1 string and the places of names and values in it, so that a request whose
@@ -14,6 +17,7 @@
  *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
  */
 import {
+  type Events,
   INPUT_SIZE,
   INVALID_METHOD,
   INVALID_VERSION,
@@ -21,11 +25,12 @@ import {
   OK,
   PAUSED,
   PAUSED_H2,
+  REQUEST,
 } from "./llhttp.ts";
 
-/** How much of a request is read at most. */
+/** How much of a message is read at most. */
 export interface ParserLimits {
-  /** Bytes of request line and headers; of trailers. */
+  /** Bytes of the first line and headers; of trailers. */
   headerBytes: number;
   /** Number of headers; of trailers. */
   headers: number;
@@ -59,9 +64,9 @@ const found: number[] = [];
 
 let lastHost = "";
 
-export class RequestParser {
+export abstract class MessageParser implements Events {
   limits: ParserLimits;
-  /** 0, or what the request is to be refused with. */
+  /** 0, or what the message is refused with. */
   status = 0;
   reason = "";
   headDone = false;
@@ -70,28 +75,23 @@ export class RequestParser {
 
   text = "";
   spans: number[] = NO_SPANS;
-  method = "";
   version = 0;
-  urlStart = 0;
-  urlEnd = 0;
-  host = "";
   upgrade = false;
   keepAlive = false;
   /** Declared length of the body; -1 when there is none or it is chunked. */
   contentLength = -1;
   chunked = false;
-  /** The value of Expect; undefined without one. */
-  expect: string | undefined = undefined;
   /** Parts of the body that the last parse has found. */
   readonly body: Uint8Array[] = [];
   bodyBytes = 0;
   /** Names and values of the trailers, in turn. */
   trailers: string[] | undefined = undefined;
 
-  private machine = 0;
-  private prior: Buffer | undefined = undefined;
-  private priorLength = 0;
-  private count = 0;
+  protected machine = 0;
+  protected prior: Buffer | undefined = undefined;
+  protected priorLength = 0;
+  /** Four for each header that was found. */
+  protected count = 0;
   private collected: number[] = found;
   private lastIsName = false;
   private chunk: Uint8Array = nothing;
@@ -103,18 +103,25 @@ export class RequestParser {
     this.limits = limits;
   }
 
+  /** REQUEST or RESPONSE. */
+  protected abstract get type(): number;
+  /** Where the first line's part ends that has been found. */
+  protected abstract get lineEnd(): number;
+  /** Looks at a head that is complete and ends there. */
+  protected abstract judgeHead(end: number): void;
+  /** llhttp has stopped at `stop`. What stands behind that must not matter: it may not have come yet. */
+  protected abstract failRun(result: number, stop: number): void;
+
   /** Gets ready for a new message. */
   begin(limits: ParserLimits): void {
     this.limits = limits;
-    this.machine = llhttp().take();
+    this.machine = llhttp().take(this.type);
     this.status = 0;
     this.headDone = this.done = this.chunked = this.upgrade = this.lastIsName = false;
     this.contentLength = -1;
-    this.expect = undefined;
     this.trailers = undefined;
     this.prior = undefined;
     this.count = this.priorLength = this.bodyBytes = this.excess = this.trailerBytes = 0;
-    this.urlStart = -1;
     this.collected = found;
     if (this.body.length !== 0) this.body.length = 0;
   }
@@ -154,11 +161,7 @@ export class RequestParser {
 
   // ---- what llhttp tells
 
-  onUrl(at: number, length: number): void {
-    const place = at + this.priorLength;
-    if (this.urlStart === -1) this.urlStart = place;
-    this.urlEnd = place + length;
-  }
+  abstract onLine(at: number, length: number): void;
 
   onName(at: number, length: number): void {
     if (this.headDone) {
@@ -191,11 +194,12 @@ export class RequestParser {
     this.lastIsName = false;
   }
 
-  onHead(upgrade: boolean, keepAlive: boolean): void {
+  onHead(_code: number, upgrade: boolean, keepAlive: boolean): number {
     this.headDone = true;
     this.lastIsName = false;
     this.upgrade = upgrade;
     this.keepAlive = keepAlive;
+    return OK;
   }
 
   onBody(at: number, length: number): void {
@@ -225,7 +229,7 @@ export class RequestParser {
       return;
     }
     const { count, collected } = this;
-    const end = count === 0 ? this.urlEnd : (collected[count - 1] as number);
+    const end = count === 0 ? this.lineEnd : (collected[count - 1] as number);
     // The end of the head is found in this input: what stood before has been kept.
     const here = llhttp().input.latin1Slice(0, Math.max(0, end - this.priorLength));
     this.text =
@@ -248,24 +252,121 @@ export class RequestParser {
     }
     llhttp().input.copy(prior, this.priorLength, 0, length);
     this.priorLength = total;
-    const { limits } = this;
-    if (this.urlStart !== -1 && this.urlEnd - this.urlStart > limits.url) {
-      this.fail(414, "the request target is too long");
-    } else if (total > limits.headerBytes) this.fail(431, "the headers are too long");
-    else if (this.count > 4 * limits.headers) this.fail(431, "there are too many headers");
+    this.judgeSize(total);
   }
 
-  private judgeHead(end: number): undefined {
-    const { limits, text, urlStart, urlEnd } = this;
+  /** Whether the head is too large, as far as it is known: it has so many bytes. */
+  protected judgeSize(bytes: number): undefined {
+    const { limits } = this;
+    if (bytes > limits.headerBytes) return this.fail(431, "the headers are too long");
+    if (this.count > 4 * limits.headers) return this.fail(431, "there are too many headers");
+  }
+
+  protected isNamed(start: number, name: string): boolean {
+    const { text } = this;
+    if ((text.charCodeAt(start) | 0x20) !== name.charCodeAt(0)) return false;
+    return text.slice(start, start + name.length).toLowerCase() === name;
+  }
+
+  protected value(i: number): string {
+    return valueAt(this.text, this.spans, i);
+  }
+
+  protected judgeEncoding(value: string): undefined {
+    if (this.version === 10) return this.fail(400, "HTTP/1.0 has no Transfer-Encoding");
+    if (this.chunked) return this.fail(400, "there is more than one Transfer-Encoding header");
+    if (value === "") return this.fail(400, "the Transfer-Encoding is empty");
+    if (value.toLowerCase() !== "chunked") {
+      return this.fail(501, `the transfer coding "${value}" is not known here`);
+    }
+    this.chunked = true;
+  }
+
+  // ---- the rest of the message
+
+  private countFraming(bytes: number): undefined {
+    const { limits } = this;
+    if (this.bodyBytes > limits.body) return this.fail(413, "the body is too large");
+    const { trailers } = this;
+    if (this.trailerBytes > limits.headerBytes || (trailers?.length ?? 0) > 2 * limits.headers) {
+      return this.fail(431, "the trailers are too long");
+    }
+    if (!this.chunked) return;
+    this.excess += bytes;
+    if (this.excess > FRAMING_ALLOWANCE + (this.trailerBytes << 1)) {
+      this.fail(400, "the chunks have more framing than body");
+    }
+  }
+
+  protected fail(status: number, reason: string): undefined {
+    if (this.status !== 0) return;
+    this.status = status;
+    this.reason = reason;
+  }
+
+  /** Gives the machine back: nothing more is parsed. */
+  stop(): void {
+    if (this.machine !== 0) llhttp().give(this.machine, this.type);
+    this.machine = 0;
+    this.prior = undefined;
+    this.chunk = nothing;
+    this.collected = found;
+  }
+
+  /** Ends its use. What the message's user may have taken over is not changed under him. */
+  release(): void {
+    this.stop();
+    this.spans = NO_SPANS;
+    this.text = "";
+  }
+}
+
+/** A request: for a server. */
+export class RequestParser extends MessageParser {
+  method = "";
+  urlStart = 0;
+  urlEnd = 0;
+  host = "";
+  /** The value of Expect; undefined without one. */
+  expect: string | undefined = undefined;
+
+  override begin(limits: ParserLimits): void {
+    super.begin(limits);
+    this.expect = undefined;
+    this.urlStart = -1;
+  }
+
+  protected get type(): number {
+    return REQUEST;
+  }
+
+  protected get lineEnd(): number {
+    return this.urlEnd;
+  }
+
+  onLine(at: number, length: number): void {
+    const place = at + this.priorLength;
+    if (this.urlStart === -1) this.urlStart = place;
+    this.urlEnd = place + length;
+  }
+
+  protected override judgeSize(bytes: number): undefined {
+    if (this.urlStart !== -1 && this.urlEnd - this.urlStart > this.limits.url) {
+      return this.fail(414, "the request target is too long");
+    }
+    super.judgeSize(bytes);
+  }
+
+  protected judgeHead(end: number): undefined {
+    const { text, urlStart, urlEnd } = this;
     const lib = llhttp();
     const version = lib.version(this.machine);
     this.version = version;
     this.method = lib.method(this.machine);
     if (version !== 11 && version !== 10)
       return this.failVersion(text.slice(urlEnd).split("\r\n", 1)[0] as string);
-    if (urlEnd - urlStart > limits.url) return this.fail(414, "the request target is too long");
-    if (end > limits.headerBytes) return this.fail(431, "the headers are too long");
-    if (this.count > 4 * limits.headers) return this.fail(431, "there are too many headers");
+    this.judgeSize(end);
+    if (this.status !== 0) return;
     const loose =
       (urlStart >= 2 && text.charCodeAt(urlStart - 2) === SPACE) ||
       (this.count > 0 && text.charCodeAt(urlEnd + 1) === SPACE);
@@ -311,52 +412,9 @@ export class RequestParser {
     if (this.contentLength > this.limits.body) this.fail(413, "the body is too large");
   }
 
-  private isNamed(start: number, name: string): boolean {
-    const { text } = this;
-    if ((text.charCodeAt(start) | 0x20) !== name.charCodeAt(0)) return false;
-    return text.slice(start, start + name.length).toLowerCase() === name;
-  }
-
-  private value(i: number): string {
-    return valueAt(this.text, this.spans, i);
-  }
-
-  private judgeEncoding(value: string): undefined {
-    if (this.version === 10) return this.fail(400, "HTTP/1.0 has no Transfer-Encoding");
-    if (this.chunked) return this.fail(400, "there is more than one Transfer-Encoding header");
-    if (value === "") return this.fail(400, "the Transfer-Encoding is empty");
-    if (value.toLowerCase() !== "chunked") {
-      return this.fail(501, `the transfer coding "${value}" is not known here`);
-    }
-    this.chunked = true;
-  }
-
-  // ---- the rest of the message
-
-  private countFraming(bytes: number): undefined {
-    const { limits } = this;
-    if (this.bodyBytes > limits.body) return this.fail(413, "the body is too large");
-    const { trailers } = this;
-    if (this.trailerBytes > limits.headerBytes || (trailers?.length ?? 0) > 2 * limits.headers) {
-      return this.fail(431, "the trailers are too long");
-    }
-    if (!this.chunked) return;
-    this.excess += bytes;
-    if (this.excess > FRAMING_ALLOWANCE + (this.trailerBytes << 1)) {
-      this.fail(400, "the chunks have more framing than body");
-    }
-  }
-
   // ---- failing
 
-  private fail(status: number, reason: string): undefined {
-    if (this.status !== 0) return;
-    this.status = status;
-    this.reason = reason;
-  }
-
-  /** llhttp has stopped at `stop`. What stands behind that must not matter: it may not have come yet. */
-  private failRun(result: number, stop: number): void {
+  protected failRun(result: number, stop: number): void {
     if (this.status !== 0) return;
     if (result === INVALID_METHOD || result === INVALID_VERSION) {
       const end = result === INVALID_METHOD ? stop + 1 : stop;
@@ -376,14 +434,6 @@ export class RequestParser {
       this.fail(400, "the request line names no version of HTTP");
     } else this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   }
-
-  /** Gives the machine back. */
-  end(): void {
-    llhttp().give(this.machine);
-    this.prior = undefined;
-    this.chunk = nothing;
-    this.collected = found;
-  }
 }
 
 const nothing = new Uint8Array(0);
@@ -397,10 +447,7 @@ export function takeParser(limits: ParserLimits): RequestParser {
 }
 
 export function giveParser(parser: RequestParser): void {
-  parser.end();
-  // What a request may have taken over is not changed under it.
-  parser.spans = NO_SPANS;
-  parser.text = "";
+  parser.release();
   spare.push(parser);
 }
 

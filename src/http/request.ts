@@ -136,6 +136,11 @@ export class Request extends Body {
     return this.given;
   }
 
+  /** @internal The request target as it was sent; undefined of a request that was made by hand. */
+  get sentTarget(): string | undefined {
+    return this.arrived?.target;
+  }
+
   /** A second request of the same content; a body that arrives is handed to both. */
   clone(): Request {
     const { method, url, signal } = this;
@@ -213,7 +218,8 @@ function parts(input: string | URL | Request, init: RequestInit): Parts {
   return { method, url, headers, source, signal };
 }
 
-function methodOf(method: string): string {
+/** A method as it is sent. Throws a TypeError for what is none. */
+export function methodOf(method: string): string {
   headerName(method);
   const upper = method.toUpperCase();
   return NORMAL.has(upper) ? upper : method;

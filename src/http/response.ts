@@ -33,13 +33,13 @@ export function isBodiless(status: number): boolean {
  * // 201 application/json { ok: true }
  */
 export class Response extends Body {
-  private code: number;
-  private phrase: string;
-  private failed: boolean;
+  protected code: number;
+  protected phrase: string;
+  protected failed: boolean;
   /** The type that the body brings along, while there is no list. */
   private kind: string | undefined;
-  private list: string[] | undefined;
-  private made: Headers | undefined;
+  protected list: string[] | undefined;
+  protected made: Headers | undefined;
 
   constructor(body?: BodyInit | null, init?: ResponseInit) {
     if (typeof body === "string") {
@@ -151,7 +151,7 @@ export class Response extends Body {
     return this.made;
   }
 
-  get type(): "default" | "error" {
+  get type(): "basic" | "default" | "error" {
     return this.failed ? "error" : "default";
   }
 

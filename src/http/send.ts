@@ -6,10 +6,12 @@
  *    body for a whole one.
  *  - A stream is asked for more only when the kernel has taken what it gave before.
  */
-import { isUint8Array } from "node:util/types";
 import { type BaseConn, writeLatin1 } from "../net/conn.ts";
 import { TCPConn } from "../net/tcp.ts";
+import { IncomingSource } from "./body.ts";
+import { HTTPError } from "./errors.ts";
 import { type Framing, fieldsOf, headOf } from "./message.ts";
+import { BodyFailure, partsOf, sendParts } from "./parts.ts";
 import type { Request } from "./request.ts";
 import { isBodiless, Response } from "./response.ts";
 
@@ -28,7 +30,12 @@ export interface Exchange {
 }
 
 /** What a response's body is kept as. */
-type Sendable = string | Uint8Array | ReadableStream<Uint8Array> | null;
+type Sendable = string | Uint8Array | ReadableStream<Uint8Array> | IncomingSource | null;
+
+/** A body that comes in parts: from a stream, or from another connection as it is. */
+function comesInParts(source: Sendable): source is ReadableStream<Uint8Array> | IncomingSource {
+  return source instanceof ReadableStream || source instanceof IncomingSource;
+}
 
 /** Bodies up to this size are copied behind their head, which costs less than a list of buffers. */
 const COPIED = 16_384;
@@ -81,7 +88,7 @@ function framingOf(
   if (status === 205) return lengthOf(0);
   // Of a 304 the length is that of the body it stands for.
   if (isBodiless(status) && !(status === 304 && declared !== -1)) return noBody;
-  if (source instanceof ReadableStream) {
+  if (comesInParts(source)) {
     if (declared !== -1) return lengthOf(declared);
     if (version === 11) return chunked;
     return head ? noBody : untilClose;
@@ -112,7 +119,7 @@ function sendMessage(
 ): Promise<unknown> {
   const { conn } = exchange;
   const silent = exchange.head || framing === noBody || source === null;
-  if (source instanceof ReadableStream) {
+  if (comesInParts(source)) {
     if (silent) return sendHeadAlone(conn, head, source);
     const length = framing === fixed ? fixed.length : -1;
     return sendStream(exchange, head, source, length, framing === chunked);
@@ -122,9 +129,13 @@ function sendMessage(
   return sendBytes(conn, head, source);
 }
 
-async function sendHeadAlone(conn: BaseConn, head: string, body: ReadableStream): Promise<void> {
+async function sendHeadAlone(
+  conn: BaseConn,
+  head: string,
+  body: ReadableStream<Uint8Array> | IncomingSource,
+): Promise<void> {
   await sendText(conn, head);
-  await body.cancel().catch(() => {});
+  await partsOf(body).cancel("the response has no body");
 }
 
 function sendString(conn: BaseConn, head: string, body: string, length: number): Promise<number> {
@@ -147,62 +158,24 @@ function sendBytes(conn: BaseConn, head: string, body: Uint8Array): Promise<numb
 async function sendStream(
   exchange: Exchange,
   head: string,
-  stream: ReadableStream<Uint8Array>,
+  body: ReadableStream<Uint8Array> | IncomingSource,
   declared: number,
   isChunked: boolean,
 ): Promise<void> {
   const { conn } = exchange;
-  const reader = stream.getReader();
-  let sent = 0;
+  const parts = partsOf(body);
   try {
     await sendText(conn, head);
-    for (;;) {
-      const part = await reader.read().catch((error: unknown) => {
-        throw new BodyFailure(error);
-      });
-      if (part.done) break;
-      const value = bytesOfPart(part.value);
-      sent += value.length;
-      if (declared !== -1 && sent > declared) throw wrongLength(declared, "more");
-      if (value.length > 0) await sendPart(conn, value, isChunked);
-    }
-    if (declared !== -1 && sent < declared) throw wrongLength(declared, `${sent}`);
-    if (isChunked) await sendText(conn, "0\r\n\r\n");
+    await sendParts(conn, parts, declared, isChunked, "response");
   } catch (error) {
-    await reader.cancel(error).catch(() => {});
+    await parts.cancel(error);
     if (!(error instanceof BodyFailure)) throw error;
-    exchange.report(error.cause, exchange.request);
+    const { cause } = error;
+    // A client that has left is no failure of anybody's.
+    const isGone = cause instanceof HTTPError && cause.status === 0;
+    if (!isGone) exchange.report(cause, exchange.request);
     await breakOff(exchange);
   }
-}
-
-/** A body's stream that fails, or is not what its head says. */
-class BodyFailure extends Error {
-  constructor(cause: unknown) {
-    super("the response's body failed", { cause });
-  }
-}
-
-function wrongLength(declared: number, sent: string): BodyFailure {
-  const text = `the response's Content-Length is ${declared}, its stream has ${sent} bytes`;
-  return new BodyFailure(new TypeError(text));
-}
-
-function bytesOfPart(value: unknown): Uint8Array {
-  if (isUint8Array(value)) return value;
-  if (typeof value === "string") return Buffer.from(value);
-  throw new BodyFailure(new TypeError("the response's stream holds what is no Uint8Array"));
-}
-
-function sendPart(conn: BaseConn, part: Uint8Array, isChunked: boolean): Promise<number> {
-  if (!isChunked) return conn.write(part);
-  const size = `${part.length.toString(16)}\r\n`;
-  if (part.length > COPIED) return conn.writev([size, part, "\r\n"]);
-  const buffer = Buffer.allocUnsafe(size.length + part.length + 2);
-  buffer.write(size, "latin1");
-  buffer.set(part, size.length);
-  buffer.write("\r\n", size.length + part.length);
-  return conn.write(buffer);
 }
 
 /** Ends the connection so that the client cannot take what it has for all there is. */

@@ -267,6 +267,20 @@ export class PooledConn implements Conn, ChunkReader {
     return true;
   }
 
+  /**
+   * @internal As setKeepalive, for a protocol that knows that it has read everything that it asked for:
+   * the kernel is not asked once more where the last read has emptied the socket. What arrives since then
+   * closes the connection in its pool. False when it was not taken; it is still open then.
+   */
+  recycle(idleTimeout: number | null | undefined): boolean {
+    const { link, conn } = this;
+    if (link === undefined || this.whyNotIdle() !== "") return false;
+    if (!conn.fd.isEmptied && conn.fd.probe() !== -EAGAIN) return false;
+    link.pool.takeBack(link, idleTimeout);
+    this.finish(GIVEN_BACK);
+    return true;
+  }
+
   private whyNotIdle(): string {
     const { reader } = this;
     if (this.halfClosed) return "one of its directions was closed";

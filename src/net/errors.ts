@@ -38,7 +38,8 @@ export type NetOp =
   | "adopt"
   | "transfer"
   | "lookup"
-  | "keepalive";
+  | "keepalive"
+  | "fetch";
 
 export interface NetErrorInit {
   op: NetOp;

@@ -719,6 +719,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return (this.state & (READ_LOCK | WRITE_LOCK)) === 0;
   }
 
+  /** True when the last read has emptied the socket and the poller has not seen anything come since. */
+  get isEmptied(): boolean {
+    return this.pd.rg === null && (this.state & FAILED_MASK) === 0;
+  }
+
   /** What a read would find, asked of the kernel: 1 for data, 0 for EOF, or a negative errno. */
   probe(): number {
     const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;

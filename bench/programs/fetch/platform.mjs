@@ -1,0 +1,4 @@
+// The fetch of Node (undici's) or of Bun.
+import { measureStandard } from "./load.mjs";
+
+await measureStandard(globalThis.fetch);
