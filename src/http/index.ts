@@ -4,6 +4,13 @@
 export type { BodyInit } from "./body.ts";
 export type { Answer, Handler } from "./connection.ts";
 export { HTTPError } from "./errors.ts";
+export {
+  type FileHandler,
+  type FileOptions,
+  fileResponse,
+  type ServeFilesOptions,
+  serveFiles,
+} from "./files.ts";
 export { Headers, type HeadersInit } from "./headers.ts";
 export type { RequestInfo } from "./info.ts";
 export type { Limits, ServeOptions } from "./options.ts";

@@ -1,5 +1,5 @@
 /**
- * send.ts: a response on its way: small ones in one write, streams chunk by chunk.
+ * send.ts: a response on its way: small ones in one write, streams chunk by chunk, files by the kernel.
  *
  * Invariants
  *  - What Content-Length says is what is sent, or the connection breaks off: a client never takes half a
@@ -8,7 +8,10 @@
  */
 import { isUint8Array } from "node:util/types";
 import { type BaseConn, writeLatin1 } from "../net/conn.ts";
+import { NetError } from "../net/errors.ts";
 import { TCPConn } from "../net/tcp.ts";
+import { IncomingSource } from "./body.ts";
+import type { FileBody } from "./file_body.ts";
 import { type Framing, fieldsOf, headOf } from "./message.ts";
 import type { Request } from "./request.ts";
 import { isBodiless, Response } from "./response.ts";
@@ -28,7 +31,7 @@ export interface Exchange {
 }
 
 /** What a response's body is kept as. */
-type Sendable = string | Uint8Array | ReadableStream<Uint8Array> | null;
+type Sendable = string | Uint8Array | ReadableStream<Uint8Array> | IncomingSource | null;
 
 /** Bodies up to this size are copied behind their head, which costs less than a list of buffers. */
 const COPIED = 16_384;
@@ -100,8 +103,14 @@ function lengthOf(length: number): Framing {
   return fixed;
 }
 
-function byteLength(source: string | Uint8Array): number {
-  return typeof source === "string" ? Buffer.byteLength(source) : source.length;
+function byteLength(source: string | Uint8Array | IncomingSource): number {
+  if (typeof source === "string") return Buffer.byteLength(source);
+  return source instanceof IncomingSource ? fileOf(source).size : source.length;
+}
+
+/** A response's body that is no text, bytes or stream is a file. */
+function fileOf(source: IncomingSource): FileBody {
+  return source.incoming as FileBody;
 }
 
 function sendMessage(
@@ -116,6 +125,11 @@ function sendMessage(
     if (silent) return sendHeadAlone(conn, head, source);
     const length = framing === fixed ? fixed.length : -1;
     return sendStream(exchange, head, source, length, framing === chunked);
+  }
+  if (source instanceof IncomingSource) {
+    if (!silent) return sendFileBody(exchange, head, fileOf(source));
+    fileOf(source).cancel();
+    return sendText(conn, head);
   }
   if (silent) return sendText(conn, head);
   if (typeof source === "string") return sendString(conn, head, source, fixed.length);
@@ -142,6 +156,18 @@ function sendBytes(conn: BaseConn, head: string, body: Uint8Array): Promise<numb
   buffer.write(head, "latin1");
   buffer.set(body, head.length);
   return conn.write(buffer);
+}
+
+async function sendFileBody(exchange: Exchange, head: string, body: FileBody): Promise<void> {
+  try {
+    await body.sendTo(exchange.conn, head);
+  } catch (error) {
+    if (error instanceof NetError) throw error;
+    exchange.report(error, exchange.request);
+    await breakOff(exchange);
+  } finally {
+    body.cancel();
+  }
 }
 
 async function sendStream(
