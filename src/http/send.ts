@@ -27,6 +27,11 @@ export interface Exchange {
   readonly head: boolean;
   /** The connection goes on after the response. */
   keepAlive: boolean;
+  /** Of the response that is sent: its status, 0 while there is none, and the bytes of its head. */
+  status: number;
+  headBytes: number;
+  /** By performance.now(); 0 while nobody wants to be told. */
+  started: number;
   report(error: unknown, request: Request): void;
 }
 
@@ -62,6 +67,8 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
     framing = framingOf(exchange, response.status, source, said.length);
     if (framing === untilClose) exchange.keepAlive = false;
     text = headOf(response, said.fields, framing, connectionOf(exchange));
+    exchange.status = response.status;
+    exchange.headBytes = text.length;
   } catch (error) {
     exchange.report(error, exchange.request);
     return sendResponse(exchange, new Response("Internal Server Error\n", { status: 500 }));
