@@ -261,6 +261,7 @@ test("hooks are told of connections, requests, responses, refusals and upgrades"
   await s.client.send("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
   assert.equal((await s.client.response())?.body, "hi");
   await s.client.send("POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+  await until("the handler runs", () => told.includes("begun POST /2"));
   await s.client.send("14\r\n01234567890123456789\r\n0\r\n\r\n");
   assert.equal((await s.client.response())?.status, 413);
   await s.client.rest();
