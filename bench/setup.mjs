@@ -148,7 +148,7 @@ function cItems() {
 function goItems() {
   const cwd = join(benchDir, "servers/go");
   const env = { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local" };
-  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy", "http"].map((name) => ({
+  return ["net", "gnet", "udp", "client", "sync", "chan", "proxy", "http", "files"].map((name) => ({
     title: `go: ${name}`,
     work: async () => {
       const go = need("go");
