@@ -6,7 +6,8 @@ folder=$(cd "$(dirname "$0")" && pwd)
 node --input-type=module -e "await import('$folder/files_root.mjs')"
 root="$folder/../build/files"
 port=$(node -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
-state=$(mktemp -d)
+state="$folder/../build/nginx"
+mkdir -p "$state"
 cat > "$state/nginx.conf" <<CONF
 daemon off;
 master_process off;
@@ -29,6 +30,5 @@ CONF
 (
   until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.05; done
   echo "listening $port"
-  rm -r "$state"
 ) &
 exec nginx -c "$state/nginx.conf"

@@ -300,13 +300,15 @@ async function readFully(fd: number, bytes: Buffer): Promise<number> {
  * lead out of the folder, 404 for what is not there, is no file, or is hidden, 405 for other methods.
  *
  * @example
+ * import { basename, dirname } from "node:path";
  * import { Response, serve, serveFiles } from "coronet/http";
- * const files = serveFiles("docs", { prefix: "/docs", cacheControl: "max-age=60" });
+ * const files = serveFiles(dirname(process.execPath), { prefix: "/bin", cacheControl: "max-age=60" });
  * await using server = await serve("127.0.0.1:0", (request) =>
- *   new URL(request.url).pathname.startsWith("/docs/") ? files(request) : new Response("home"),
+ *   new URL(request.url).pathname.startsWith("/bin/") ? files(request) : new Response("home"),
  * );
- * const answer = await fetch(`http://${server.addr}/docs/http.md`, { headers: { range: "bytes=0-5" } });
- * console.log(answer.status, await answer.text()); // 206 # HTTP
+ * const url = `http://${server.addr}/bin/${basename(process.execPath)}`;
+ * const answer = await fetch(url, { headers: { range: "bytes=1-3" } });
+ * console.log(answer.status, await answer.text()); // 206 ELF
  */
 export function serveFiles(root: string, options: ServeFilesOptions = {}): FileHandler {
   return new Files(root, options).handle;
@@ -318,9 +320,9 @@ export function serveFiles(root: string, options: ServeFilesOptions = {}): FileH
  *
  * @example
  * import { fileResponse, Request } from "coronet/http";
- * const request = new Request("http://example.com/licence");
- * const response = await fileResponse("LICENSE", request, { cacheControl: "no-cache" });
- * console.log(response.status, (await response.text()).split("\n")[0]); // 200 MIT License
+ * const request = new Request("http://example.com/node", { headers: { range: "bytes=1-3" } });
+ * const response = await fileResponse(process.execPath, request, { cacheControl: "no-cache" });
+ * console.log(response.status, await response.text()); // 206 ELF
  */
 export async function fileResponse(
   path: string,

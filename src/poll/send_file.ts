@@ -9,7 +9,8 @@
  *  - sendfile(2) and pread(2) wait for the disk where a page is not in memory, and the thread with them:
  *    so one turn sends at most PART, and then everybody else goes first.
  *  - Nothing of the file is held while the peer does not take it: a piece that did not fit is read again.
- *  - A file that is shorter than what was promised is an error. Nothing is sent in place of what is missing.
+ *  - A file that is shorter than what was promised is an error. (Pages that the socket holds already and that
+ *    are cut off the file arrive as zeros: sendfile(2) sends the pages themselves.)
  */
 import { readSync } from "node:fs";
 import { IOError } from "../io/io.ts";
