@@ -222,6 +222,8 @@ const ATTACKS = [
   "/sub/.well-known/../../.env",
   "/.well-known/../.env",
   "/.well-known%2f..%2f.env",
+  "/sub%2f..%2f.env",
+  "/sub%5c..%5c.env",
   "/link-out",
   "/folder-out/secret",
   "/folder-out",

@@ -2,8 +2,8 @@
  * files.ts: serveFiles() and fileResponse(): files as responses.
  *
  * A file is looked for through the thread pool, once a second at most. In between its path is known to lead
- * to a file that may be served, and one stat(2) says whether it is the same, unchanged: what is asked for
- * often costs no thread, and a change is seen at once.
+ * to a file that may be served, and one stat(2), or fstat(2) where it is opened, says whether it is the same,
+ * unchanged: what is asked for often costs no thread, and a change is seen at once.
  *
  * Invariants
  *  - A file that changed so lately that a further change could go unnoticed is never remembered.
@@ -171,10 +171,15 @@ class Files {
     const version = this.known.get(key);
     if (version === undefined) return undefined;
     try {
-      const known = version.until > Date.now();
-      const stats = known ? statSync(version.path, { throwIfNoEntry: false }) : undefined;
-      if (stats !== undefined && version.is(stats)) {
-        return answerWith(request, version, () => openAgain(version));
+      let opened = false;
+      const open = (): number => {
+        opened = true;
+        return openAgain(version);
+      };
+      if (version.until > Date.now()) {
+        const response = answerWith(request, version, open);
+        // Who has opened it knows.
+        if (opened || isThere(version)) return response;
       }
     } catch {
       // It may not be read any more, was replaced just now, …: looking for it will tell.
@@ -268,6 +273,12 @@ function redirect(url: string): Response {
   // Two slashes at its beginning would name another host.
   const location = `${path.replace(/^\/+/, "/")}/${query}`;
   return Response.ofParts(301, ["location", location], null);
+}
+
+/** Whether a file that is known is there, unchanged. */
+function isThere(version: FileVersion): boolean {
+  const stats = statSync(version.path, { throwIfNoEntry: false });
+  return stats !== undefined && version.is(stats);
 }
 
 /** Opens a file that is known. Throws when it is not there, or is another one. */
