@@ -20,12 +20,12 @@ export interface Arguments {
 export const HELP = `npm run bench -- [options] [suite ...]
 
 Measures echo servers of Coronet and its peers side by side. Without names it runs
-every suite: echo, churn, idle, fairness, udp, proxy, client, http, ws, sync, chan,
+every suite: echo, churn, idle, fairness, udp, proxy, client, http, files, ws, fetch, gateway, sync, chan,
 parked, shared, threads, moves.
 
   --quick          a small form that takes about a minute and a half
   --peers A,B      only these peers, by id or family (coronet, coronet-26, node-net,
-                   node-http, node-ws, c, bun, deno, go, gnet, tokio)
+                   node-http, node-ws, nginx, c, bun, deno, go, gnet, tokio)
   --cases A,B      only these cases, as in 50x64 or 1000x65536 of echo
   --rounds N       alternating rounds of each measurement (5; quick: 2)
   --seconds S      measured time of each (2; quick: 0.6)

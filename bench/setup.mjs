@@ -160,6 +160,7 @@ function goItems() {
     "http",
     "fetch",
     "gateway",
+    "files",
   ];
   return names.map((name) => ({
     title: `go: ${name}`,

@@ -1,6 +1,6 @@
 /*
  * splice.c - bytes from fd to fd without a detour through this process: splice(2) by way of a pipe,
- * and sendfile(2).
+ * and sendfile(2) with what goes before the file.
  *
  * Nothing here waits: pipes are non-blocking and SPLICE_F_NONBLOCK is always given. Node ignores
  * SIGPIPE, so a broken destination is EPIPE; neither call has a flag to say so by itself.
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A number of bytes that one call is asked for. */
@@ -106,10 +107,26 @@ static napi_value js_sendfile(napi_env env, napi_callback_info info) {
   return result_of(env, n);
 }
 
+/* sendMore(fd, buffer, offset, length): as send, of what more follows at once: TCP waits for that before
+ * it sends a packet that is not full (MSG_MORE, send(2)). */
+static napi_value js_send_more(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  int32_t fd;
+  uint8_t* data;
+  size_t length;
+  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", &fd) ||
+      !get_span(env, args + 1, &data, &length))
+    return NULL;
+  ssize_t n;
+  RETRY_EINTR(n, send(fd, data, length, MSG_NOSIGNAL | MSG_MORE));
+  return result_of(env, n);
+}
+
 napi_status splice_init(napi_env env, napi_value exports) {
   static const napi_property_descriptor list[] = {
       FUNCTION("pipe2", js_pipe2), FUNCTION("setPipeSize", js_set_pipe_size),
       FUNCTION("splice", js_splice), FUNCTION("sendfile", js_sendfile),
+      FUNCTION("sendMore", js_send_more),
   };
   return define_functions(env, exports, list, sizeof list / sizeof list[0]);
 }

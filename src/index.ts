@@ -69,7 +69,7 @@ export {
   type UnixNetwork,
 } from "./net/addr.ts";
 export { adoptConn, adoptListener } from "./net/adopt.ts";
-export type { Conn, Timeouts } from "./net/conn.ts";
+export type { Conn, SendFileOptions, Timeouts } from "./net/conn.ts";
 export {
   type ConnectOptions,
   connect,

@@ -12,6 +12,7 @@ import { deadlines } from "./facts/deadlines.ts";
 import { errors } from "./facts/errors.ts";
 import type { FactTable } from "./facts/fact.ts";
 import { fairness } from "./facts/fairness.ts";
+import { files } from "./facts/files.ts";
 import { iterating } from "./facts/iterating.ts";
 import { queueing } from "./facts/queueing.ts";
 import { signals } from "./facts/signals.ts";
@@ -30,6 +31,7 @@ const facts = {
   ...errors,
   ...fairness,
   ...unreading,
+  ...files,
 } satisfies FactTable;
 
 /** A fact of the suite, by its sentence. */

@@ -1,6 +1,8 @@
 /*
  * HTTP load: N connections, kept alive, each with one request under way.
  *
+ * A request is one that has a name here, or a GET of a path.
+ *
  *   http --addr 127.0.0.1:7000 --conns 64 --request hello --seconds 2 --warmup 0.5 --server-pid 0
  *
  * Requests: hello (as wrk sends it), browser (12 headers), json (a POST of 1 kB), large (1 MB comes back).
@@ -48,7 +50,9 @@ static uint64_t errors;
 static void make_request(const char *kind) {
   char body[1200];
   int n = -1;
-  if (strcmp(kind, "hello") == 0) {
+  if (kind[0] == '/') {
+    n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n", kind);
+  } else if (strcmp(kind, "hello") == 0) {
     n = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
   } else if (strcmp(kind, "large") == 0) {
     n = snprintf(request, sizeof request, "GET /large HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");

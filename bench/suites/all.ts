@@ -6,6 +6,7 @@ import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { fetch } from "./fetch.ts";
+import { files } from "./files.ts";
 import { gateway } from "./gateway.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
@@ -28,6 +29,7 @@ export const suites: readonly Suite[] = [
   ws,
   fetch,
   gateway,
+  files,
   sync,
   chan,
   parked,

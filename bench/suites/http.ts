@@ -37,9 +37,15 @@ function figuresOf(report: HttpReport): Record<string, number> {
   };
 }
 
-function httpCase(request: string, label: string, connections: number): ServerCase {
+/** Of a request that the generator knows by its name, or of a path. */
+export function httpCase(
+  request: string,
+  label: string,
+  connections: number,
+  key = `${request}${connections}`,
+): ServerCase {
   return {
-    key: `${request}${connections}`,
+    key,
     label: `${label}, ${connections} connections`,
     buffer: 4096,
     async measure(server, settings) {

@@ -18,8 +18,10 @@ import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
 import { plainResponse, switchingHead } from "./message.ts";
+import type { Observer, Tally } from "./observe.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
+import { ResponseRecord } from "./record.ts";
 import { Request } from "./request.ts";
 import { isOurs, Response } from "./response.ts";
 import { type Exchange, sendResponse, sendText } from "./send.ts";
@@ -38,6 +40,9 @@ export interface ConnectionOwner {
   /** Ends when the server begins to stop. */
   readonly ending: Context;
   readonly stopping: boolean;
+  readonly tally: Tally;
+  /** undefined while nobody wants to be told. */
+  readonly observer: Observer | undefined;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
   leave(connection: Connection): void;
@@ -67,6 +72,9 @@ export class Connection implements InfoSource, BodySource {
   readonly conn: BaseConn;
   /** No request is being handled. */
   idle = true;
+  /** Counted by the connection's fd (its Meter). */
+  bytesIn = 0;
+  bytesOut = 0;
   private readonly owner: ConnectionOwner;
   private chunk: Uint8Array = nothing;
   private at = 0;
@@ -79,6 +87,7 @@ export class Connection implements InfoSource, BodySource {
   constructor(conn: BaseConn, owner: ConnectionOwner) {
     this.conn = conn;
     this.owner = owner;
+    conn.fd.setMeter(this);
   }
 
   /** Serves until one side is done. Never throws. */
@@ -119,8 +128,9 @@ export class Connection implements InfoSource, BodySource {
       const exchange = this.accept(parser);
       if (exchange === undefined) {
         const { status, reason } = parser;
+        const line = parser.headDone ? targetOf(parser) : "";
         giveParser(parser);
-        await this.refuse(status, reason);
+        await this.refuse(status, reason, line);
         return;
       }
       // Nothing here is a function of its own that is waited for: most requests wait twice, to be read
@@ -128,7 +138,8 @@ export class Connection implements InfoSource, BodySource {
       const answer = this.call(exchange);
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      await this.respond(exchange, response);
+      if (owner.observer === undefined) await this.respond(exchange, response);
+      else await this.respondObserved(exchange, response, owner.observer);
       const simple = exchange.keepAlive && this.watcher === undefined;
       if (simple && this.incoming === undefined) this.current = undefined;
       else if (!(await this.finish(exchange))) return;
@@ -158,7 +169,7 @@ export class Connection implements InfoSource, BodySource {
     } catch (error) {
       if (!isTimeout(error)) throw error;
       this.conn.setReadDeadline(null);
-      await this.refuse(408, "the request's head took too long");
+      await this.refuse(408, "the request's head took too long", "");
       return false;
     }
   }
@@ -174,14 +185,14 @@ export class Connection implements InfoSource, BodySource {
     }
     // A body that is malformed from its first bytes on is refused like a head.
     if (parser.status !== 0) return undefined;
-    const { settings, stopping } = this.owner;
+    const { observer, settings, stopping, tally } = this.owner;
     let incoming: IncomingBody | undefined;
     if (!parser.done || parser.body.length > 0 || parser.chunked) {
       incoming = new IncomingBody(this, parser, settings.bodyRate, expects);
     }
     this.incoming = incoming;
-    const { method, text, urlStart, urlEnd, host } = parser;
-    const target = text.slice(urlStart, urlEnd);
+    const { method, text, host } = parser;
+    const target = targetOf(parser);
     const info = new RequestInfo(
       this,
       incoming,
@@ -202,9 +213,17 @@ export class Connection implements InfoSource, BodySource {
       head: method === "HEAD",
       // What follows a CONNECT that was not taken up is no request.
       keepAlive: persistent && method !== "CONNECT",
+      status: 0,
+      headBytes: 0,
+      started: 0,
       report: this.owner.report,
     };
     if (incoming === undefined) giveParser(parser);
+    tally.requests++;
+    if (observer !== undefined) {
+      exchange.started = performance.now();
+      observer.begun(exchange.request, info);
+    }
     return exchange;
   }
 
@@ -230,6 +249,36 @@ export class Connection implements InfoSource, BodySource {
     if (this.owner.stopping) exchange.keepAlive = false;
     if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
     return sendResponse(exchange, response);
+  }
+
+  private async respondObserved(
+    exchange: Exchange,
+    response: Response,
+    observer: Observer,
+  ): Promise<void> {
+    const { conn } = this;
+    const info = exchange.info as RequestInfo;
+    const before = this.bytesOut;
+    let complete = false;
+    try {
+      await this.respond(exchange, response);
+      complete = !conn.fd.closing;
+    } finally {
+      const record = new ResponseRecord({
+        conn,
+        request: exchange.request,
+        target: info.target,
+        version: exchange.version,
+        status: exchange.status,
+        started: exchange.started,
+        ended: performance.now(),
+        bytesSent: this.bytesOut - before,
+        headBytes: exchange.headBytes,
+        complete,
+        notes: info.notes,
+      });
+      observer.sent(record);
+    }
   }
 
   /** What is to be done behind a response; false when the connection ends with it. */
@@ -258,6 +307,8 @@ export class Connection implements InfoSource, BodySource {
     if (error instanceof HTTPError) {
       const { status, message } = error;
       if (status === 0) return Response.error();
+      this.owner.tally.refuse(status);
+      this.owner.observer?.refused(status, message, this.conn);
       const headers = { ...error.headers, connection: "close" };
       return new Response(`${message}\n`, { status, headers });
     }
@@ -395,12 +446,50 @@ export class Connection implements InfoSource, BodySource {
     if (rest.length > 0) conn.unread(rest);
     this.chunk = nothing;
     this.at = 0;
-    if (headers !== null) await sendText(conn, switchingHead(connect, protocol.trim(), list));
+    const head = switchingHead(connect, protocol.trim(), list);
+    if (headers !== null) await sendText(conn, head);
+    this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
     return conn;
   }
 
-  private async refuse(status: number, reason: string): Promise<void> {
-    await sendText(this.conn, plainResponse(status, reason));
+  private tellOfUpgrade(info: RequestInfo, status: number, sent: number): void {
+    const { observer, tally } = this.owner;
+    tally.upgraded++;
+    if (observer === undefined) return;
+    const request = new Request(info);
+    observer.upgraded(request, info);
+    const now = performance.now();
+    observer.write(
+      new ResponseRecord({
+        conn: this.conn,
+        request,
+        target: info.target,
+        version: 11,
+        status,
+        started: now,
+        ended: now,
+        bytesSent: sent,
+        headBytes: sent,
+        complete: true,
+        notes: info.notes,
+      }),
+    );
+  }
+
+  private async refuse(status: number, reason: string, target: string): Promise<void> {
+    const { conn } = this;
+    const { observer, tally } = this.owner;
+    tally.refuse(status);
+    const before = this.bytesOut;
+    try {
+      await sendText(conn, plainResponse(status, reason));
+    } finally {
+      if (observer !== undefined) {
+        const sent = this.bytesOut - before;
+        observer.refused(status, reason, conn);
+        observer.write(ResponseRecord.refused(conn, target, 0, status, sent));
+      }
+    }
     await this.linger();
   }
 
@@ -422,6 +511,10 @@ export class Connection implements InfoSource, BodySource {
       // It has been given its time.
     }
   }
+}
+
+function targetOf({ text, urlStart, urlEnd }: RequestParser): string {
+  return text.slice(urlStart, urlEnd);
 }
 
 function isTimeout(error: unknown): boolean {

@@ -1,6 +1,12 @@
 /**
  * coronet/http: an HTTP/1.1 server and client on the poller. This file is its public surface, and nothing else.
  */
+export {
+  AccessLog,
+  type AccessLogOptions,
+  combined,
+  type LogFormat,
+} from "./access_log.ts";
 export type { BodyInit } from "./body.ts";
 export { Client, fetch } from "./client/client.ts";
 export { FetchError, type FetchPhase } from "./client/errors.ts";
@@ -14,12 +20,21 @@ export {
   lastEventId,
   type ServerSentEvent,
 } from "./events/stream.ts";
+export {
+  type FileHandler,
+  type FileOptions,
+  fileResponse,
+  type ServeFilesOptions,
+  serveFiles,
+} from "./files.ts";
 export { Headers, type HeadersInit } from "./headers.ts";
 export type { RequestInfo } from "./info.ts";
+export type { ServerHooks, ServerStats } from "./observe.ts";
 export type { Limits, ServeOptions } from "./options.ts";
 export type { CheckOptions, Choose, ProxyOptions, UpstreamOptions } from "./proxy/options.ts";
 export { type ReverseProxy, reverseProxy } from "./proxy/proxy.ts";
 export type { Upstream } from "./proxy/upstream.ts";
+export type { ResponseRecord } from "./record.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
 export { type Server, serve } from "./serve.ts";

@@ -19,6 +19,7 @@ export class RequestInfo extends Arrived {
   private readonly incoming: IncomingBody | undefined;
   /** @internal The client asks for another protocol, or for a tunnel. */
   readonly wantsUpgrade: boolean;
+  private noted: Record<string, unknown> | undefined;
 
   /** @internal */
   constructor(
@@ -35,6 +36,13 @@ export class RequestInfo extends Arrived {
     this.connection = connection;
     this.incoming = incoming;
     this.wantsUpgrade = wantsUpgrade;
+    this.noted = undefined;
+  }
+
+  /** A place for what an access log or a hook is to know of the request: times of upstreams, a user, … */
+  get notes(): Record<string, unknown> {
+    this.noted ??= {};
+    return this.noted;
   }
 
   /** The connection that the request came on. Reading or writing it is the server's until `upgrade`. */

@@ -1,6 +1,8 @@
 /**
  * options.ts: what a server may be told, and what holds when it is not.
  */
+import type { AccessLog } from "./access_log.ts";
+import type { ServerHooks } from "./observe.ts";
 import type { ParserLimits } from "./parser.ts";
 
 /** Limits of a server, each with the status of the response to what goes beyond it. */
@@ -36,6 +38,13 @@ export interface ServeOptions {
    * connection that breaks off. By default it is printed.
    */
   onError?(error: unknown, request: Request): void;
+  /**
+   * A line for each response: an AccessLog, or the path of a file, which is closed with the server. None by
+   * default.
+   */
+  accessLog?: AccessLog | string;
+  /** Told of connections, requests and responses as they come and go. */
+  hooks?: ServerHooks;
 }
 
 /** All of them, as numbers. */

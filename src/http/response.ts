@@ -130,6 +130,15 @@ export class Response extends Body {
     return response;
   }
 
+  /** @internal Takes over what is known to be right: a list of headers, and a body in the form it is kept in. */
+  static ofParts(status: number, list: string[], source: Source): Response {
+    const response = new Response();
+    response.code = status;
+    response.list = list;
+    response.source = source;
+    return response;
+  }
+
   get status(): number {
     return this.code;
   }

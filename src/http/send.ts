@@ -1,5 +1,5 @@
 /**
- * send.ts: a response on its way: small ones in one write, streams chunk by chunk.
+ * send.ts: a response on its way: small ones in one write, streams chunk by chunk, files by the kernel.
  *
  * Invariants
  *  - What Content-Length says is what is sent, or the connection breaks off: a client never takes half a
@@ -7,9 +7,11 @@
  *  - A stream is asked for more only when the kernel has taken what it gave before.
  */
 import { type BaseConn, writeLatin1 } from "../net/conn.ts";
+import { NetError } from "../net/errors.ts";
 import { TCPConn } from "../net/tcp.ts";
 import { IncomingSource } from "./body.ts";
 import { HTTPError } from "./errors.ts";
+import { FileBody } from "./file_body.ts";
 import { type Framing, fieldsOf, headOf } from "./message.ts";
 import { BodyFailure, partsOf, sendParts } from "./parts.ts";
 import type { Request } from "./request.ts";
@@ -26,6 +28,11 @@ export interface Exchange {
   readonly head: boolean;
   /** The connection goes on after the response. */
   keepAlive: boolean;
+  /** Of the response that is sent: its status, 0 while there is none, and the bytes of its head. */
+  status: number;
+  headBytes: number;
+  /** By performance.now(); 0 while nobody wants to be told. */
+  started: number;
   report(error: unknown, request: Request): void;
 }
 
@@ -34,7 +41,8 @@ type Sendable = string | Uint8Array | ReadableStream<Uint8Array> | IncomingSourc
 
 /** A body that comes in parts: from a stream, or from another connection as it is. */
 function comesInParts(source: Sendable): source is ReadableStream<Uint8Array> | IncomingSource {
-  return source instanceof ReadableStream || source instanceof IncomingSource;
+  if (source instanceof IncomingSource) return !(source.incoming instanceof FileBody);
+  return source instanceof ReadableStream;
 }
 
 /** Bodies up to this size are copied behind their head, which costs less than a list of buffers. */
@@ -66,6 +74,8 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
     framing = framingOf(exchange, response.status, source, said.length);
     if (framing === untilClose) exchange.keepAlive = false;
     text = headOf(response, said.fields, framing, connectionOf(exchange));
+    exchange.status = response.status;
+    exchange.headBytes = text.length;
   } catch (error) {
     exchange.report(error, exchange.request);
     return sendResponse(exchange, new Response("Internal Server Error\n", { status: 500 }));
@@ -107,8 +117,14 @@ function lengthOf(length: number): Framing {
   return fixed;
 }
 
-function byteLength(source: string | Uint8Array): number {
-  return typeof source === "string" ? Buffer.byteLength(source) : source.length;
+function byteLength(source: string | Uint8Array | IncomingSource): number {
+  if (typeof source === "string") return Buffer.byteLength(source);
+  return source instanceof IncomingSource ? fileOf(source).size : source.length;
+}
+
+/** What arrives and does not come in parts is a file. */
+function fileOf(source: IncomingSource): FileBody {
+  return source.incoming as FileBody;
 }
 
 function sendMessage(
@@ -123,6 +139,11 @@ function sendMessage(
     if (silent) return sendHeadAlone(conn, head, source);
     const length = framing === fixed ? fixed.length : -1;
     return sendStream(exchange, head, source, length, framing === chunked);
+  }
+  if (source instanceof IncomingSource) {
+    if (!silent) return sendFileBody(exchange, head, fileOf(source));
+    fileOf(source).cancel();
+    return sendText(conn, head);
   }
   if (silent) return sendText(conn, head);
   if (typeof source === "string") return sendString(conn, head, source, fixed.length);
@@ -153,6 +174,18 @@ function sendBytes(conn: BaseConn, head: string, body: Uint8Array): Promise<numb
   buffer.write(head, "latin1");
   buffer.set(body, head.length);
   return conn.write(buffer);
+}
+
+async function sendFileBody(exchange: Exchange, head: string, body: FileBody): Promise<void> {
+  try {
+    await body.sendTo(exchange.conn, head);
+  } catch (error) {
+    if (error instanceof NetError) throw error;
+    exchange.report(error, exchange.request);
+    await breakOff(exchange);
+  } finally {
+    body.cancel();
+  }
 }
 
 async function sendStream(

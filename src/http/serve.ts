@@ -11,7 +11,9 @@ import { type ListenOptions, listen } from "../net/listen.ts";
 import { Listener } from "../net/listener.ts";
 import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
+import { AccessLog } from "./access_log.ts";
 import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
+import { Observer, type ServerStats, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
 
@@ -32,8 +34,15 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   /** @internal */
   stopping = false;
   /** @internal */
+  readonly tally = new Tally();
+  /** @internal */
+  readonly observer: Observer | undefined;
+  /** @internal */
   readonly report: (error: unknown, request: Request) => void;
   private readonly listener: Listener;
+  private readonly log: AccessLog | undefined;
+  /** The log is this server's alone. */
+  private readonly ownsLog: boolean;
   private readonly connections = new Set<Connection>();
   private readonly cancel: CancelFunc;
   private readonly cancelEnding: CancelFunc;
@@ -49,11 +58,30 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     this.report = reporter(options.onError);
     [this.context, this.cancel] = withCancel(background());
     [this.ending, this.cancelEnding] = withCancel(background());
+    const { accessLog, hooks } = options;
+    this.ownsLog = typeof accessLog === "string";
+    this.log = typeof accessLog === "string" ? new AccessLog(accessLog) : accessLog;
+    this.observer =
+      this.log === undefined && hooks === undefined
+        ? undefined
+        : new Observer(hooks ?? {}, this.log);
   }
 
   /** Connections that are open. */
   get size(): number {
     return this.connections.size;
+  }
+
+  /** What it has done so far, and what it does now. */
+  get stats(): ServerStats {
+    const { accepted, requests, refused, upgraded } = this.tally;
+    let { bytesIn, bytesOut } = this.tally;
+    for (const connection of this.connections) {
+      bytesIn += connection.bytesIn;
+      bytesOut += connection.bytesOut;
+    }
+    const live = this.connections.size;
+    return { accepted, live, requests, bytesIn, bytesOut, refused: { ...refused }, upgraded };
   }
 
   /** @internal Accepts until the listener is closed. At its limit connections wait in the kernel. */
@@ -62,6 +90,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     for await (const conn of listener) {
       const connection = new Connection(conn as BaseConn, this);
       connections.add(connection);
+      this.tally.accepted++;
+      this.observer?.opened(conn);
       go(serveConnection, connection, this);
       while (connections.size >= settings.connections && !this.stopping) await this.oneLeft();
     }
@@ -70,6 +100,9 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   /** @internal */
   leave(connection: Connection): void {
     if (!this.connections.delete(connection)) return;
+    this.tally.bytesIn += connection.bytesIn;
+    this.tally.bytesOut += connection.bytesOut;
+    this.observer?.closed(connection.conn);
     for (const wake of this.waiting.splice(0)) wake();
   }
 
@@ -123,6 +156,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   private async allLeft(): Promise<void> {
     while (this.connections.size > 0) await this.oneLeft();
     this.cancel("the server is closed");
+    if (this.ownsLog) await this.log?.close();
+    else await this.log?.settle();
   }
 }
 
@@ -164,9 +199,15 @@ export async function serve(
   if (typeof handler !== "function") throw new TypeError("serve: expected a handler");
   settingsOf(options.limits);
   const listener = address instanceof Listener ? address : await listenAt(address, options);
-  const server = new Server(listener, handler, options);
-  go(acceptConnections, server);
-  return server;
+  try {
+    const server = new Server(listener, handler, options);
+    go(acceptConnections, server);
+    return server;
+  } catch (error) {
+    // The access log cannot be opened.
+    await listener.close();
+    throw error;
+  }
 }
 
 async function acceptConnections(server: Server): Promise<void> {

@@ -4,9 +4,12 @@
  * A conn adds to its fd what a user needs: checks of arguments, addresses, errors with both
  * addresses, deadlines as dates.
  */
+import { fstatSync } from "node:fs";
 import { isUint8Array } from "node:util/types";
-import { type ChunkReader, readChunk } from "../io/io.ts";
+import { type ChunkReader, checkCount, readChunk } from "../io/io.ts";
+import type { FileSource } from "../io/transfer.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
+import { sendFilePart } from "../poll/send_file.ts";
 import { BUSY, CLOSED, TRANSFERRED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
@@ -14,6 +17,15 @@ import { errorOf, type NetError, type NetOp } from "./errors.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
 export { type OpOptions, type Timeouts, timeoutOf, untilOf } from "./endpoint.ts";
+
+export interface SendFileOptions extends OpOptions {
+  /** Where in the file to begin, in bytes; 0 by default. Its own position is neither used nor moved. */
+  offset?: number | undefined;
+  /** How many bytes of it; by default all up to where it ends at the call. */
+  length?: number | undefined;
+  /** Goes before the file, in the same packets where there is room: a head, a length prefix. */
+  head?: Uint8Array | string | undefined;
+}
 
 /**
  * A connection: a stream of bytes in both directions.
@@ -41,6 +53,18 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
   write(p: Uint8Array | string, options?: OpOptions): Promise<number>;
   /** Writes all of every chunk, in order, with as few system calls as possible. */
   writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number>;
+  /**
+   * Sends a file, or a part of it: a FileHandle, or an object with its `fd`. Resolves to the bytes that
+   * went out, its `head`'s included, when the kernel has every one. On sockets the bytes do not pass
+   * through this process (sendfile(2)); elsewhere they are read a piece at a time.
+   *
+   * It is one write: others wait behind it, and a deadline, a signal or close ends it in the middle, where
+   * `err.bytesWritten` says how far it came. A file that is shorter than `length` is ERR_UNEXPECTED_EOF,
+   * also when it becomes so meanwhile; one that cannot be read fails with Node's error.
+   *
+   * What is not in memory is read from the disk on this thread, 256 KiB at most before others get their turn.
+   */
+  sendFile(file: FileSource, options?: SendFileOptions): Promise<number>;
   /** Waits until a read would not wait. Holds no buffer. */
   waitReadable(options?: OpOptions): Promise<void>;
   /**
@@ -91,6 +115,13 @@ interface Extra {
   transferred?: boolean;
 }
 
+/** Bytes of a file from a position on. */
+function restOf(file: FileSource, position: number): number {
+  const stats = fstatSync(file.fd);
+  if (stats.isFile()) return Math.max(0, stats.size - position);
+  throw new TypeError("sendFile: expected a regular file; copy() takes what has no length");
+}
+
 export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
   protected extra: Extra | undefined;
 
@@ -135,6 +166,17 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async sendFile(file: FileSource, options: SendFileOptions = {}): Promise<number> {
+    const { head, signal } = options;
+    const position = options.offset ?? file.offset ?? 0;
+    checkCount(position, "sendFile: offset");
+    const length = options.length ?? file.length ?? restOf(file, position);
+    checkCount(length, "sendFile: length");
+    const bytes = head === undefined ? undefined : bytesOf(head, "sendFile");
+    const part = { file, position, length, head: bytes, exact: true, reads: true, before: 0 };
+    return await sendFilePart(this.fd, part, signal);
   }
 
   /** @internal For BufReader: it holds no buffer while it waits. */

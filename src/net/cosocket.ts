@@ -13,10 +13,17 @@
 import { isUint8Array } from "node:util/types";
 import { BufReader, type LimitOptions, type UntilOptions } from "../io/bufreader.ts";
 import { type ChunkReader, type Reader, readChunk } from "../io/io.ts";
+import type { FileSource } from "../io/transfer.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { CANCELED, CLOSED, EAGAIN } from "../syscall/errno.ts";
 import { type Addr, networkOf, type StreamNetwork } from "./addr.ts";
-import { type Conn, type OpOptions, type Timeouts, timeoutOf } from "./conn.ts";
+import {
+  type Conn,
+  type OpOptions,
+  type SendFileOptions,
+  type Timeouts,
+  timeoutOf,
+} from "./conn.ts";
 import type { DialOptions } from "./dial.ts";
 import { errorOf, NetError, type NetOp } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
@@ -238,6 +245,11 @@ export class PooledConn implements Conn, ChunkReader {
   writev(chunks: readonly (Uint8Array | string)[], options?: OpOptions): Promise<number> {
     if (this.link === undefined) return this.refuse("write");
     return this.conn.writev(chunks, options);
+  }
+
+  sendFile(file: FileSource, options?: SendFileOptions): Promise<number> {
+    if (this.link === undefined) return this.refuse("write");
+    return this.conn.sendFile(file, options);
   }
 
   // ---- the end of the lease

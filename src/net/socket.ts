@@ -15,7 +15,8 @@ import {
 import { FD, type Owner } from "../poll/fd.ts";
 import { DatagramFD } from "../poll/packet.ts";
 import { Peers } from "../poll/peers.ts";
-import { sendFile, spliceSockets } from "../poll/splice.ts";
+import { sendFile } from "../poll/send_file.ts";
+import { spliceSockets } from "../poll/splice.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
   AF_UNIX,

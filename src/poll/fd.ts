@@ -555,7 +555,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
   }
 
-  // ---- bytes that do not come into this process (splice.ts)
+  // ---- bytes that do not come into this process (splice.ts, send_file.ts)
 
   /** One splice into a pipe: bytes, 0 at EOF, or a negative errno. Bytes put back are passed over. */
   trySpliceInto(kernel: SpliceKernel, pipe: number, length: number): number {
@@ -572,6 +572,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One part of a file: bytes taken, 0 at its end, or a negative errno. */
   trySendFile(kernel: SpliceKernel, file: number, position: number, length: number): number {
     return this.sent(kernel.sendfile(this.sysfd, file, position, length), 0);
+  }
+
+  /** One write of what more follows at once: bytes taken, or a negative errno. */
+  trySendMore(kernel: SpliceKernel, buffer: Uint8Array, offset: number, length: number): number {
+    return this.sent(kernel.sendMore(this.sysfd, buffer, offset, length), length);
   }
 
   private sent(n: number, length: number): number {

@@ -106,9 +106,12 @@ export abstract class Op<T> implements Waiter {
 /** An operation that a signal may cancel. */
 export abstract class SignalOp<T> extends Op<T> implements Cancelable {
   private link: SignalLink | undefined;
+  /** It stands in the run queue to try again (goOnLater). */
+  goesOnLater: boolean;
 
   constructor(fd: FD, resolve: Resolve<T>, signal: AbortSignal | undefined) {
     super(fd, resolve);
+    this.goesOnLater = false;
     this.link = signal === undefined ? undefined : new SignalLink(signal, this);
   }
 
@@ -138,11 +141,15 @@ class Again implements Waiter {
   }
 
   ready(): void {
+    this.op.goesOnLater = false;
     this.op.fd.retry(this.op);
   }
 }
 
 /** Lets others go first; the operation has to be parked, and tries again in a later turn. */
 export function goOnLater(op: SignalOp<never>): void {
+  // An event may have made it try before its turn came: it has one place in the queue all the same.
+  if (op.goesOnLater) return;
+  op.goesOnLater = true;
   op.fd.device.runtime.sched.enqueue(new Again(op));
 }

@@ -1,6 +1,6 @@
 /**
- * splice.ts: bytes from one socket to another, or from a file to a socket, that never come into this
- * process: splice(2) by way of a pipe, and sendfile(2).
+ * splice.ts: bytes from one socket to another that never come into this process: splice(2) by way of a
+ * pipe. Files are send_file.ts's.
  *
  *     source ──SpliceIn──▶ pipe ──SpliceOut──▶ destination
  *
@@ -28,8 +28,6 @@ const PIPE_SIZE = 512 * 1024;
 const DEFAULT_PIPE_SIZE = 65_536;
 /** Empty pipes that are kept while splices run. */
 const KEPT = 16;
-/** What is sent of a file before others get their turn. */
-const FILE_PART = 1 << 20;
 
 interface Pipe {
   readonly from: number;
@@ -156,13 +154,27 @@ class SpliceIn extends SignalOp<Taken> {
   }
 }
 
-abstract class SendOp extends SignalOp<Passed> {
+/** Moves all that is in a pipe into a socket. */
+class SpliceOut extends SignalOp<Passed> {
+  private readonly pipes: Pipes;
+  private readonly pipe: Pipe;
   private readonly before: number;
+  readonly length: number;
   moved = 0;
 
-  constructor(fd: FD, resolve: Resolve<Passed>, transfer: Transfer) {
+  constructor(
+    fd: FD,
+    resolve: Resolve<Passed>,
+    transfer: Transfer,
+    pipes: Pipes,
+    pipe: Pipe,
+    length: number,
+  ) {
     super(fd, resolve, transfer.signal);
     this.before = transfer.written;
+    this.pipes = pipes;
+    this.pipe = pipe;
+    this.length = length;
   }
 
   get side(): typeof WRITER {
@@ -175,27 +187,6 @@ abstract class SendOp extends SignalOp<Passed> {
 
   override get progress(): number {
     return this.before + this.moved;
-  }
-}
-
-/** Moves all that is in a pipe into a socket. */
-class SpliceOut extends SendOp {
-  private readonly pipes: Pipes;
-  private readonly pipe: Pipe;
-  readonly length: number;
-
-  constructor(
-    fd: FD,
-    resolve: Resolve<Passed>,
-    transfer: Transfer,
-    pipes: Pipes,
-    pipe: Pipe,
-    length: number,
-  ) {
-    super(fd, resolve, transfer);
-    this.pipes = pipes;
-    this.pipe = pipe;
-    this.length = length;
   }
 
   attempt(): boolean {
@@ -212,50 +203,6 @@ class SpliceOut extends SendOp {
       this.moved += n;
     }
     this.succeed(DONE);
-    return true;
-  }
-}
-
-/** A file whose fd may change to another number when it is closed meanwhile. */
-interface OpenFile {
-  readonly fd: number;
-}
-
-/** Sends part of a file. STUCK stands for "more to come". */
-class SendFile extends SendOp {
-  private readonly file: OpenFile;
-  private readonly position: number;
-  private readonly most: number;
-
-  constructor(
-    fd: FD,
-    resolve: Resolve<Passed>,
-    transfer: Transfer,
-    file: OpenFile,
-    position: number,
-  ) {
-    super(fd, resolve, transfer);
-    this.file = file;
-    this.position = position;
-    this.most = Math.min(transfer.left, FILE_PART);
-  }
-
-  attempt(): boolean {
-    const kernel = this.fd.device.kernel as unknown as SpliceKernel;
-    while (this.moved < this.most) {
-      const position = this.position + this.moved;
-      const n = this.fd.trySendFile(kernel, this.file.fd, position, this.most - this.moved);
-      if (n === -EAGAIN) return false;
-      if (n > 0) {
-        this.moved += n;
-        continue;
-      }
-      if (n === 0) this.succeed(DONE);
-      else if (cannot(n)) this.succeed(NO);
-      else this.fail(-n);
-      return true;
-    }
-    this.succeed(STUCK);
     return true;
   }
 }
@@ -327,30 +274,4 @@ async function spliceOut(
 function putBack(src: FD, bytes: Uint8Array, failure: unknown): void {
   if (!src.closing) src.unread(bytes);
   else if (failure instanceof Error) (failure as { partial?: Uint8Array }).partial = bytes;
-}
-
-/** Sends a file from `position` on, until it ends or the limit is reached. */
-export async function sendFile(
-  dst: FD,
-  file: OpenFile,
-  position: number,
-  transfer: Transfer,
-): Promise<Passed> {
-  const { kernel, runtime } = dst.device;
-  if (!("sendfile" in kernel)) return NO;
-  const begin = transfer.written;
-  while (transfer.left > 0) {
-    const promise = parked<Passed>();
-    const at = position + transfer.written - begin;
-    const op = new SendFile(dst, resolver(), transfer, file, at);
-    let passed: Passed;
-    try {
-      passed = await run(op, promise, transfer.signal);
-    } finally {
-      transfer.moved(op.moved);
-    }
-    if (passed !== STUCK) return passed;
-    await runtime.sched.complete(undefined, op.moved);
-  }
-  return DONE;
 }

@@ -109,6 +109,7 @@ const shapes: Record<string, readonly Kind[]> = {
   setPipeSize: ["fd", "length"],
   splice: ["fd", "fd", "length"],
   sendfile: ["fd", "file fd", "position", "length"],
+  sendMore: ["fd", "buffer", "offset", "length"],
   sharedJoin: ["own fd", "counters"],
   sharedOpen: ["chan memory", "one"],
   sharedClose: ["chan"],

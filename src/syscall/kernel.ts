@@ -108,6 +108,8 @@ export interface SpliceKernel {
   splice(from: number, to: number, length: number): number;
   /** Sends from a place in a file on; the file's own position stays where it is. */
   sendfile(to: number, file: number, position: number, length: number): number;
+  /** As send; what follows at once may share a packet with it (MSG_MORE). */
+  sendMore(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   read(fd: number, buffer: Uint8Array, offset: number, length: number): number;
   close(fd: number): number;
 }

@@ -1,0 +1,120 @@
+/**
+ * observe.ts: what a server tells of its work: counters that are always there, hooks and an access log for
+ * who asks for them.
+ *
+ * The counters cost an addition each. Hooks and log cost a look at one field while there are none.
+ */
+import type { Conn } from "../net/conn.ts";
+import type { AccessLog } from "./access_log.ts";
+import type { RequestInfo } from "./info.ts";
+import type { ResponseRecord } from "./record.ts";
+import type { Request } from "./request.ts";
+
+/** Numbers of a server since it began. */
+export interface ServerStats {
+  /** Connections that were accepted, and those of them that are open. */
+  readonly accepted: number;
+  readonly live: number;
+  /** Requests whose head was understood. */
+  readonly requests: number;
+  /** Bytes from clients and to them; of upgraded connections up to the upgrade. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Requests that the server itself answered with an error, by its status. */
+  readonly refused: Readonly<Record<number, number>>;
+  /** Connections that became another protocol's. */
+  readonly upgraded: number;
+}
+
+/**
+ * Is told what happens on a server, as it happens; for metrics and traces. Each is a plain function that
+ * does not wait: what it throws is printed, and changes nothing.
+ */
+export interface ServerHooks {
+  connectionOpened?(conn: Conn): void;
+  connectionClosed?(conn: Conn): void;
+  /** A request's head was understood; the handler is called next. */
+  requestBegun?(request: Request, info: RequestInfo): void;
+  /** A response was sent, or broke off. */
+  responseSent?(record: ResponseRecord): void;
+  /** The server answers by itself, with 400, 408, 413, 417, 431, …, and closes the connection. */
+  refused?(status: number, reason: string, conn: Conn): void;
+  /** The connection is another protocol's from now on. */
+  upgraded?(request: Request, info: RequestInfo): void;
+}
+
+/** Counts. */
+export class Tally {
+  accepted = 0;
+  requests = 0;
+  upgraded = 0;
+  /** Of connections that have left. */
+  bytesIn = 0;
+  bytesOut = 0;
+  readonly refused: Record<number, number> = {};
+
+  refuse(status: number): void {
+    this.refused[status] = (this.refused[status] ?? 0) + 1;
+  }
+}
+
+/** Passes on what happens to hooks and log. */
+export class Observer {
+  private readonly hooks: ServerHooks;
+  private readonly log: AccessLog | undefined;
+
+  constructor(hooks: ServerHooks, log: AccessLog | undefined) {
+    this.hooks = hooks;
+    this.log = log;
+  }
+
+  opened(conn: Conn): void {
+    if (this.hooks.connectionOpened !== undefined) {
+      this.safely(() => this.hooks.connectionOpened?.(conn));
+    }
+  }
+
+  closed(conn: Conn): void {
+    if (this.hooks.connectionClosed !== undefined) {
+      this.safely(() => this.hooks.connectionClosed?.(conn));
+    }
+  }
+
+  begun(request: Request, info: RequestInfo): void {
+    if (this.hooks.requestBegun !== undefined) {
+      this.safely(() => this.hooks.requestBegun?.(request, info));
+    }
+  }
+
+  sent(record: ResponseRecord): void {
+    if (this.hooks.responseSent !== undefined) {
+      this.safely(() => this.hooks.responseSent?.(record));
+    }
+    this.write(record);
+  }
+
+  refused(status: number, reason: string, conn: Conn): void {
+    if (this.hooks.refused !== undefined) {
+      this.safely(() => this.hooks.refused?.(status, reason, conn));
+    }
+  }
+
+  upgraded(request: Request, info: RequestInfo): void {
+    if (this.hooks.upgraded !== undefined) {
+      this.safely(() => this.hooks.upgraded?.(request, info));
+    }
+  }
+
+  /** A line of the log, of what is no response of a handler. */
+  write(record: ResponseRecord): void {
+    if (this.log !== undefined) this.safely(() => this.log?.add(record));
+  }
+
+  private safely(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      console.error("http: a hook failed:", error);
+    }
+  }
+}
