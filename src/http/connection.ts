@@ -36,6 +36,11 @@ export interface ConnectionOwner {
   readonly settings: Settings;
   readonly context: Context;
   readonly stopping: boolean;
+  /**
+   * How long an idle connection waits for one request more when the owner stops, in ms. A client that has
+   * just sent it cannot know that nobody will read it.
+   */
+  readonly lastWait: number;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
   leave(connection: Connection): void;
@@ -102,10 +107,11 @@ export class Connection implements InfoSource, BodySource {
         this.chunk = nothing;
         this.at = 0;
         this.idle = true;
-        if (owner.stopping) return;
+        if (owner.stopping) this.drain();
         const chunk = await conn[readChunk]();
         if (chunk === null) return;
         this.idle = false;
+        if (owner.stopping) conn.setReadDeadline(null);
         this.chunk = chunk;
       }
       const parser = takeParser(settings);
@@ -131,6 +137,19 @@ export class Connection implements InfoSource, BodySource {
       if (simple && this.incoming === undefined) this.current = undefined;
       else if (!(await this.finish(exchange))) return;
     }
+  }
+
+  /** The server stops: if the connection is idle it ends, now or when no request comes any more. */
+  drain(): void {
+    const { conn, owner } = this;
+    if (!this.idle || conn.fd.closing) return;
+    if (owner.lastWait > 0) conn.setReadDeadline(new Date(Date.now() + owner.lastWait));
+    else if (!conn.fd.hasUnread()) void conn.close();
+  }
+
+  /** Whether the connection was handed over to another protocol. */
+  get upgraded(): boolean {
+    return this.takenOver;
   }
 
   /** Reads on until the head is complete or refused; false when the client leaves before. */
@@ -172,7 +191,7 @@ export class Connection implements InfoSource, BodySource {
     }
     // A body that is malformed from its first bytes on is refused like a head.
     if (parser.status !== 0) return undefined;
-    const { settings, stopping } = this.owner;
+    const { settings } = this.owner;
     let incoming: IncomingBody | undefined;
     if (!parser.done || parser.body.length > 0 || parser.chunked) {
       incoming = new IncomingBody(this, parser, settings.bodyRate, expects);
@@ -191,7 +210,7 @@ export class Connection implements InfoSource, BodySource {
       parser.spans,
     );
     this.current = info;
-    const persistent = parser.keepAlive && !stopping && ++this.requests < settings.requests;
+    const persistent = parser.keepAlive && ++this.requests < settings.requests;
     const exchange = {
       conn: this.conn,
       request: new Request(info),
@@ -225,7 +244,8 @@ export class Connection implements InfoSource, BodySource {
   }
 
   private respond(exchange: Exchange, response: Response): Promise<unknown> {
-    if (this.owner.stopping) exchange.keepAlive = false;
+    // Requests that stand behind this one already are answered too.
+    if (this.owner.stopping && this.at === this.chunk.length) exchange.keepAlive = false;
     if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
     return sendResponse(exchange, response);
   }
@@ -234,7 +254,7 @@ export class Connection implements InfoSource, BodySource {
   private async finish({ keepAlive }: Exchange): Promise<boolean> {
     if (this.watcher !== undefined) await this.endWatch();
     if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
-    if (!keepAlive && this.at < this.chunk.length) await this.linger();
+    if (!keepAlive && (this.owner.stopping || this.at < this.chunk.length)) await this.linger();
     this.current = undefined;
     return keepAlive;
   }

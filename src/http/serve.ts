@@ -28,6 +28,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   readonly context: Context;
   /** @internal */
   stopping = false;
+  /** @internal Nobody else serves its clients: who is idle has to go elsewhere at once. */
+  readonly lastWait = 0;
   /** @internal */
   readonly report: (error: unknown, request: Request) => void;
   private readonly listener: Listener;
@@ -79,9 +81,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
    */
   async shutdown(options: { deadline?: Date } = {}): Promise<void> {
     await this.stopListening();
-    for (const connection of this.connections) {
-      if (connection.idle) await connection.conn.close();
-    }
+    for (const connection of this.connections) connection.drain();
     const { deadline } = options;
     if (deadline === undefined) return await this.allLeft();
     using limit = withDeadline(background(), deadline)[0];
@@ -124,7 +124,10 @@ async function serveConnection(connection: Connection, server: Server): Promise<
   server.leave(connection);
 }
 
-function reporter(onError: ServeOptions["onError"]): (error: unknown, request: Request) => void {
+/** Tells what a handler has failed with. */
+export function reporter(
+  onError: ServeOptions["onError"],
+): (error: unknown, request: Request) => void {
   return (error, request) => {
     try {
       if (onError !== undefined) onError(error, request);
@@ -166,7 +169,8 @@ async function acceptConnections(server: Server): Promise<void> {
   await server.accept();
 }
 
-function listenAt(address: string, options: ListenOptions): Promise<Listener> {
+/** Listens on an address of serve's. */
+export function listenAt(address: string, options: ListenOptions): Promise<Listener> {
   const network = /^[/@.]/.test(address) ? "unix" : "tcp";
   return listen(network as "tcp", address, options) as Promise<Listener>;
 }
