@@ -11,4 +11,4 @@ export type { Limits, ServeOptions } from "./options.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
 export { type Server, serve } from "./serve.ts";
-export { type NodeServer, nodeHandler, serveNode } from "./serve_node.ts";
+export { type NodeHandlerInfo, type NodeServer, nodeHandler, serveNode } from "./serve_node.ts";

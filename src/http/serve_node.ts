@@ -128,8 +128,8 @@ async function acceptConnections(server: NodeServer): Promise<void> {
   await server.accept();
 }
 
-/** What a worker says about itself. */
-interface NodeHandlerInfo extends ConnHandlerInfo {
+/** What a connection's handler needs of the info that it is called with. */
+export interface NodeHandlerInfo extends ConnHandlerInfo {
   /** What it listens on (ThreadInfo), or on what all (WorkerInfo). */
   readonly addr?: Addr | undefined;
   readonly addrs?: readonly Addr[];
