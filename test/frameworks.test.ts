@@ -22,7 +22,7 @@ interface Raw {
   last?: true;
   /** Only of the program without a framework. */
   plain?: true;
-  /** Where its answer is cut into chunks depends on how it arrived. */
+  /** Where its answer is cut into chunks depends on when what arrived, and on the version of Node. */
   loose?: true;
   /** What an app with these routes must answer first; others differ among each other. */
   status?: number;
@@ -74,7 +74,7 @@ const REQUESTS: readonly Raw[] = [
   {
     name: "a chunked echo",
     bytes: `${get("/echo", `Content-Type: ${OCTETS}`, CHUNKED).replace("GET", "POST")}3\r\nabc\r\n2;e=1\r\nde\r\n0\r\nT: 1\r\n\r\n`,
-    status: 200,
+    loose: true,
   },
   { name: "an error", bytes: get("/error") },
   { name: "a stream", bytes: get("/stream"), status: 200 },
@@ -157,7 +157,7 @@ async function conversation(addr: Addr, { bytes, cut, last, loose }: Raw): Promi
   const text = Buffer.concat(chunks)
     .toString("latin1")
     .replace(/^date: .*$/gim, "date");
-  if (loose === true) return `${text.split("\r\ndate")[0]}, ${text.split("x").length}`;
+  if (loose === true) return text.replace(/\r\n[\da-f]+(?=\r\n)/g, "").replace(/(x|c)\r\n/g, "$1");
   // Whether unread bytes were there when it was closed is a matter of moments.
   return `${text}\n${end === "ECONNRESET" ? "end" : end}`;
 }
