@@ -57,7 +57,10 @@ describe("Hono on serve", () => {
       app.notFound((c) => c.text(`nothing at ${c.req.path}`, 404));
     },
     async (ask) => {
-      assert.equal(await (await ask("/")).text(), "hello");
+      const hello = await ask("/");
+      assert.equal(await hello.text(), "hello");
+      // A text is sent with its length, though the platform makes a stream of it.
+      assert.equal(hello.headers.get("content-length"), "5");
       const user = await ask("/user/j%C3%B6rg?q=a%20b");
       assert.deepEqual(await user.json(), { name: "jörg", q: "a b" });
       assert.equal((await ask("/user/x", { method: "PUT" })).status, 204);
@@ -166,7 +169,10 @@ describe("Hono on serve", () => {
     (app) => {
       app.get("/text", (c) =>
         streamText(c, async (out) => {
-          for (const part of ["a", "b", "c"]) await out.write(part);
+          for (const part of ["a", "b", "c"]) {
+            await out.write(part);
+            await out.sleep(2);
+          }
         }),
       );
       app.get("/events", (c) =>

@@ -5,6 +5,7 @@ import { churn } from "./churn.ts";
 import { client } from "./client.ts";
 import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
+import { frameworks } from "./frameworks.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
@@ -22,6 +23,7 @@ export const suites: readonly Suite[] = [
   proxy,
   client,
   http,
+  frameworks,
   sync,
   chan,
   parked,

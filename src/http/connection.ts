@@ -14,6 +14,7 @@ import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import { HTTPError } from "./errors.ts";
+import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
@@ -237,7 +238,7 @@ export class Connection implements InfoSource, BodySource {
 
   private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
     try {
-      return this.responseOf(await answer);
+      return await this.responseOf(await answer);
     } catch (error) {
       return this.failure(error, request);
     }
@@ -259,9 +260,9 @@ export class Connection implements InfoSource, BodySource {
     return keepAlive;
   }
 
-  private responseOf(answer: Answer): Response {
+  private responseOf(answer: Answer): Response | Promise<Response> {
     if (isOurs(answer)) return answer;
-    if (answer instanceof globalThis.Response) return Response.from(answer);
+    if (answer instanceof globalThis.Response) return fromPlatform(answer);
     if (this.takenOver) return new Response();
     throw new TypeError(`the handler returned ${String(answer)}, which is no Response`);
   }
