@@ -70,7 +70,7 @@ export class NodeBridge {
   private readonly lastWait: number;
   /** Called when a socket has gone, or is another protocol's. */
   private waiting: (() => void)[] = [];
-  private readonly timers = new Set<NodeJS.Timeout>();
+  private timer: NodeJS.Timeout | undefined;
 
   /** `lastWait`: how long an idle connection waits for one request more when it stops, in ms. */
   constructor(server: AnyNodeServer, source: Source, lastWait: number) {
@@ -155,11 +155,9 @@ export class NodeBridge {
       setImmediate(() => this.closeIdle());
       return;
     }
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
-      this.closeIdle();
-    }, this.lastWait);
-    this.timers.add(timer.unref());
+    // Anew behind every response: some of them were begun before anybody knew that they are the last.
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.closeIdle(), this.lastWait).unref();
   };
 
   /** Node counts a connection as idle when it has had a request: fresh ones are closed here. */
@@ -178,8 +176,7 @@ export class NodeBridge {
     while (this.size > 0) {
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
-    for (const timer of this.timers) clearTimeout(timer);
-    this.timers.clear();
+    clearTimeout(this.timer);
   }
 
   private wakeAll(): void {
