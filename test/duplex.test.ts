@@ -108,10 +108,19 @@ for (const [kind, pair] of Object.entries(PAIRS)) {
         return writev(chunks);
       };
       stream.cork();
+      // Little is copied together, and goes out with one write.
       for (let i = 0; i < 10; i++) stream.write(`${i}`);
       await turn();
       stream.uncork();
       assert.equal(Buffer.from((await nextChunk(peer)) as Uint8Array).toString(), "0123456789");
+      assert.equal(calls, 0);
+      const parts = Array.from({ length: 10 }, (_, i) => pattern(5_000, i));
+      stream.cork();
+      for (const part of parts) stream.write(part);
+      await turn();
+      stream.uncork();
+      stream.end("é", "latin1");
+      assertSameBytes(await readAll(peer), Buffer.concat([...parts, Buffer.from([0xe9])]));
       assert.equal(calls, 1);
     });
 

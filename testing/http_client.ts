@@ -87,7 +87,8 @@ export class RawClient implements AsyncDisposable {
     }
   }
 
-  private async exactly(n: number): Promise<string> {
+  /** The next n bytes, as latin1. */
+  async exactly(n: number): Promise<string> {
     const buffer = new Uint8Array(n);
     let at = 0;
     while (at < n) {

@@ -7,6 +7,7 @@ import { echo } from "./echo.ts";
 import { fairness } from "./fairness.ts";
 import { fetch } from "./fetch.ts";
 import { files } from "./files.ts";
+import { frameworks } from "./frameworks.ts";
 import { gateway } from "./gateway.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
@@ -30,6 +31,7 @@ export const suites: readonly Suite[] = [
   fetch,
   gateway,
   files,
+  frameworks,
   sync,
   chan,
   parked,

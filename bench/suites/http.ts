@@ -28,7 +28,7 @@ function peers(): Peer[] {
   ];
 }
 
-function figuresOf(report: HttpReport): Record<string, number> {
+export function figuresOf(report: HttpReport): Record<string, number> {
   return {
     rate: report.requestsPerSecond,
     p50: report.latency.p50,

@@ -74,7 +74,9 @@ export function sourceOf(init: BodyInit): { source: Source; type: string | undef
     return { source: String(init), type: "application/x-www-form-urlencoded;charset=UTF-8" };
   }
   if (init instanceof ReadableStream) {
-    if (init.locked) throw new TypeError("body: the stream is locked");
+    if (init.locked || isDisturbed(init)) {
+      throw new TypeError("body: the stream is locked, or has been read from");
+    }
     return { source: init, type: undefined };
   }
   if (init instanceof Blob || init instanceof FormData) {
@@ -137,6 +139,12 @@ async function readStream(stream: ReadableStream<Uint8Array>): Promise<Uint8Arra
 
 const decoder = new TextDecoder();
 
+/** A text as it comes back from UTF-8: without a byte order mark, and without half a surrogate pair. */
+function wellFormed(text: string): string {
+  const whole = (text as unknown as { toWellFormed(): string }).toWellFormed();
+  return whole.charCodeAt(0) === 0xfeff ? whole.slice(1) : whole;
+}
+
 /** UTF-8, without a byte order mark. */
 function decode(bytes: Uint8Array): string {
   return decoder.decode(bytes);
@@ -164,6 +172,8 @@ export abstract class Body {
       if (source instanceof ReadableStream) this.stream = source;
       else if (source instanceof IncomingSource) this.stream = streamOfIncoming(source.incoming);
       else this.stream = streamOf(once(source, this.taken));
+      // What has been taken is nobody else's to read.
+      if (this.taken) this.stream.getReader();
     }
     return this.stream as ReadableStream<Uint8Array<ArrayBuffer>>;
   }
@@ -187,7 +197,7 @@ export abstract class Body {
 
   async text(): Promise<string> {
     const source = this.take();
-    if (typeof source === "string") return source;
+    if (typeof source === "string") return wellFormed(source);
     return decode(await bytesOfSource(source));
   }
 

@@ -14,6 +14,7 @@ import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import { HTTPError } from "./errors.ts";
+import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
@@ -43,6 +44,11 @@ export interface ConnectionOwner {
   readonly tally: Tally;
   /** undefined while nobody wants to be told. */
   readonly observer: Observer | undefined;
+  /**
+   * How long an idle connection waits for one request more when the owner stops, in ms. A client that has
+   * just sent it cannot know that nobody will read it.
+   */
+  readonly lastWait: number;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
   leave(connection: Connection): void;
@@ -113,10 +119,11 @@ export class Connection implements InfoSource, BodySource {
         this.chunk = nothing;
         this.at = 0;
         this.idle = true;
-        if (owner.stopping) return;
+        if (owner.stopping) this.drain();
         const chunk = await conn[readChunk]();
         if (chunk === null) return;
         this.idle = false;
+        if (owner.stopping) conn.setReadDeadline(null);
         this.chunk = chunk;
       }
       const parser = takeParser(settings);
@@ -144,6 +151,19 @@ export class Connection implements InfoSource, BodySource {
       if (simple && this.incoming === undefined) this.current = undefined;
       else if (!(await this.finish(exchange))) return;
     }
+  }
+
+  /** The server stops: if the connection is idle it ends, now or when no request comes any more. */
+  drain(): void {
+    const { conn, owner } = this;
+    if (!this.idle || conn.fd.closing) return;
+    if (owner.lastWait > 0) conn.setReadDeadline(new Date(Date.now() + owner.lastWait));
+    else if (!conn.fd.hasUnread()) void conn.close();
+  }
+
+  /** Whether the connection was handed over to another protocol. */
+  get upgraded(): boolean {
+    return this.takenOver;
   }
 
   /** Reads on until the head is complete or refused; false when the client leaves before. */
@@ -185,7 +205,7 @@ export class Connection implements InfoSource, BodySource {
     }
     // A body that is malformed from its first bytes on is refused like a head.
     if (parser.status !== 0) return undefined;
-    const { observer, settings, stopping, tally } = this.owner;
+    const { observer, settings, tally } = this.owner;
     let incoming: IncomingBody | undefined;
     if (!parser.done || parser.body.length > 0 || parser.chunked) {
       incoming = new IncomingBody(this, parser, settings.bodyRate, expects);
@@ -204,7 +224,7 @@ export class Connection implements InfoSource, BodySource {
       parser.spans,
     );
     this.current = info;
-    const persistent = parser.keepAlive && !stopping && ++this.requests < settings.requests;
+    const persistent = parser.keepAlive && ++this.requests < settings.requests;
     const exchange = {
       conn: this.conn,
       request: new Request(info),
@@ -239,14 +259,15 @@ export class Connection implements InfoSource, BodySource {
 
   private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
     try {
-      return this.responseOf(await answer);
+      return await this.responseOf(await answer);
     } catch (error) {
       return this.failure(error, request);
     }
   }
 
   private respond(exchange: Exchange, response: Response): Promise<unknown> {
-    if (this.owner.stopping) exchange.keepAlive = false;
+    // Requests that stand behind this one already are answered too.
+    if (this.owner.stopping && this.at === this.chunk.length) exchange.keepAlive = false;
     if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
     return sendResponse(exchange, response);
   }
@@ -285,14 +306,14 @@ export class Connection implements InfoSource, BodySource {
   private async finish({ keepAlive }: Exchange): Promise<boolean> {
     if (this.watcher !== undefined) await this.endWatch();
     if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
-    if (!keepAlive && this.at < this.chunk.length) await this.linger();
+    if (!keepAlive && (this.owner.stopping || this.at < this.chunk.length)) await this.linger();
     this.current = undefined;
     return keepAlive;
   }
 
-  private responseOf(answer: Answer): Response {
+  private responseOf(answer: Answer): Response | Promise<Response> {
     if (isOurs(answer)) return answer;
-    if (answer instanceof globalThis.Response) return Response.from(answer);
+    if (answer instanceof globalThis.Response) return fromPlatform(answer);
     if (this.takenOver) return new Response();
     throw new TypeError(`the handler returned ${String(answer)}, which is no Response`);
   }

@@ -108,11 +108,14 @@ export class Headers {
   private list: string[] | undefined;
   private text: string;
   private spans: readonly number[];
+  /** Changes with the list: whoever iterates sees what is changed meanwhile. */
+  private version: number;
 
   constructor(init?: HeadersInit) {
     this.list = headerList(init);
     this.text = "";
     this.spans = [];
+    this.version = 0;
   }
 
   /** @internal Over the text of a parsed head. */
@@ -165,6 +168,7 @@ export class Headers {
 
   append(name: string, value: string): void {
     this.ownList().push(headerName(name), headerValue(value));
+    this.version++;
   }
 
   /** Puts one value in the place of all that the name has. */
@@ -172,6 +176,7 @@ export class Headers {
     const lower = headerName(name);
     const text = headerValue(value);
     const list = this.ownList();
+    this.version++;
     const first = list.findIndex((entry, i) => i % 2 === 0 && entry === lower);
     if (first === -1) {
       list.push(lower, text);
@@ -182,6 +187,7 @@ export class Headers {
   }
 
   delete(name: string): void {
+    this.version++;
     remove(this.ownList(), headerName(name), 0);
   }
 
@@ -189,19 +195,30 @@ export class Headers {
     callback: (value: string, name: string, headers: this) => void,
     receiver?: unknown,
   ): void {
+    if (typeof callback !== "function") throw new TypeError("Headers.forEach: expected a function");
     for (const [name, value] of this) callback.call(receiver, value, name, this);
   }
 
   *entries(): HeadersIterator<[string, string]> {
-    yield* sorted(this.ownList());
+    let all: [string, string][] = [];
+    let version = -1;
+    for (let i = 0; ; i++) {
+      if (version !== this.version) {
+        all = sorted(this.ownList());
+        version = this.version;
+      }
+      const entry = all[i];
+      if (entry === undefined) return;
+      yield entry;
+    }
   }
 
   *keys(): HeadersIterator<string> {
-    for (const [name] of sorted(this.ownList())) yield name;
+    for (const [name] of this.entries()) yield name;
   }
 
   *values(): HeadersIterator<string> {
-    for (const [, value] of sorted(this.ownList())) yield value;
+    for (const [, value] of this.entries()) yield value;
   }
 
   [Symbol.iterator](): HeadersIterator<[string, string]> {

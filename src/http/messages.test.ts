@@ -161,7 +161,7 @@ describe("Response", () => {
   });
 
   it("refuses what is none", () => {
-    for (const status of [0, 100, 199, 600, Number.NaN, 200.5]) {
+    for (const status of [0, 100, 199, 600, Number.NaN]) {
       assert.throws(() => new Response(null, { status }), RangeError, String(status));
     }
     assert.throws(() => new Response("x", { status: 204 }), TypeError);

@@ -118,3 +118,11 @@ export class Observer {
     }
   }
 }
+
+/** What passes on what happens; undefined while nobody asks. */
+export function observerOf(
+  hooks: ServerHooks | undefined,
+  log: AccessLog | undefined,
+): Observer | undefined {
+  return log === undefined && hooks === undefined ? undefined : new Observer(hooks ?? {}, log);
+}

@@ -208,13 +208,24 @@ function parts(input: string | URL | Request, init: RequestInit): Parts {
   const url = from?.url ?? new URL(input as string | URL).href;
   const method = methodOf(init.method ?? from?.method ?? "GET");
   const headers = new Headers(init.headers ?? from?.headers);
+  const { signal: wanted } = init;
+  if (wanted !== undefined && wanted !== null && !(wanted instanceof AbortSignal)) {
+    throw new TypeError("Request: signal: expected an AbortSignal");
+  }
+  const signal = wanted === undefined ? from?.signal : (wanted ?? undefined);
+  if (init.body === undefined && from instanceof Request && from.source !== null) {
+    if (method === "GET" || method === "HEAD") {
+      throw new TypeError(`Request: a ${method} request has no body`);
+    }
+    // The other one's is this one's from now on.
+    return { method, url, headers, source: from.take(), signal };
+  }
   const body = init.body === undefined ? (from?.body ?? null) : init.body;
   if (body !== null && (method === "GET" || method === "HEAD")) {
     throw new TypeError(`Request: a ${method} request has no body`);
   }
   const { source, type } = body === null ? { source: null, type: undefined } : sourceOf(body);
   if (type !== undefined && !headers.has("content-type")) headers.set("content-type", type);
-  const signal = init.signal === undefined ? from?.signal : (init.signal ?? undefined);
   return { method, url, headers, source, signal };
 }
 

@@ -16,6 +16,7 @@ export interface ResponseInit {
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+const NOT_IN_URL = /[^\x21-\x7e]+/g;
 const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** These never have a body (RFC 9110, 6.4.1). */
@@ -61,9 +62,13 @@ export class Response extends Body {
     if (init !== undefined && init !== null) this.setUp(init);
   }
 
-  private setUp({ status, statusText, headers }: ResponseInit): void {
+  private setUp(init: ResponseInit): void {
+    if (typeof init !== "object" && typeof init !== "function") {
+      throw new TypeError(`Response: expected an object with status and headers, got ${init}`);
+    }
+    const { status, statusText, headers } = init;
     if (status !== undefined) {
-      const code = Number(status);
+      const code = Math.trunc(Number(status));
       if (!(Number.isInteger(code) && (code === 101 || (code >= 200 && code <= 599)))) {
         throw new RangeError(`Response: expected a status from 200 to 599 or 101, got ${status}`);
       }
@@ -101,13 +106,17 @@ export class Response extends Body {
     return response;
   }
 
-  /** A redirect to another url. */
+  /** A redirect to another url; one that is relative to the request's is sent as it is. */
   static redirect(url: string | URL, status = 302): Response {
-    if (!REDIRECTS.has(status)) {
+    const code = Number(status);
+    if (!REDIRECTS.has(code)) {
       throw new RangeError(`Response.redirect: ${status} is no status of a redirect`);
     }
-    const location = url instanceof URL ? url.href : url;
-    return new Response(null, { status, headers: { location } });
+    const text = String(url);
+    const location = URL.canParse(text)
+      ? new URL(text).href
+      : text.replace(NOT_IN_URL, encodeURIComponent);
+    return new Response(null, { status: code, headers: { location } });
   }
 
   /** A response that stands for a failure of the network: a server resets the connection. */
@@ -179,6 +188,7 @@ export class Response extends Body {
     copy.source = source;
     copy.code = this.code;
     copy.phrase = this.phrase;
+    copy.failed = this.failed;
     copy.kind = this.kind;
     copy.list = this.list === undefined ? undefined : [...this.list];
     return copy;

@@ -103,6 +103,8 @@ function framingOf(
     if (version === 11) return chunked;
     return head ? noBody : untilClose;
   }
+  // Of what was not made for a HEAD the length is not known; 0 would be said of what a GET answers.
+  if (head && source === null && declared === -1) return noBody;
   const length = source === null ? 0 : byteLength(source);
   if (declared !== -1 && declared !== length && !(source === null && (head || status === 304))) {
     throw new TypeError(

@@ -13,7 +13,7 @@ import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
 import { AccessLog } from "./access_log.ts";
 import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
-import { Observer, type ServerStats, Tally } from "./observe.ts";
+import { type Observer, observerOf, type ServerStats, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
 
@@ -33,6 +33,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   readonly ending: Context;
   /** @internal */
   stopping = false;
+  /** @internal Nobody else serves its clients: who is idle has to go elsewhere at once. */
+  readonly lastWait = 0;
   /** @internal */
   readonly tally = new Tally();
   /** @internal */
@@ -61,10 +63,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     const { accessLog, hooks } = options;
     this.ownsLog = typeof accessLog === "string";
     this.log = typeof accessLog === "string" ? new AccessLog(accessLog) : accessLog;
-    this.observer =
-      this.log === undefined && hooks === undefined
-        ? undefined
-        : new Observer(hooks ?? {}, this.log);
+    this.observer = observerOf(hooks, this.log);
   }
 
   /** Connections that are open. */
@@ -118,9 +117,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
    */
   async shutdown(options: { deadline?: Date } = {}): Promise<void> {
     await this.stopListening();
-    for (const connection of this.connections) {
-      if (connection.idle) await connection.conn.close();
-    }
+    for (const connection of this.connections) connection.drain();
     const { deadline } = options;
     if (deadline === undefined) return await this.allLeft();
     using limit = withDeadline(background(), deadline)[0];
@@ -166,7 +163,10 @@ async function serveConnection(connection: Connection, server: Server): Promise<
   server.leave(connection);
 }
 
-function reporter(onError: ServeOptions["onError"]): (error: unknown, request: Request) => void {
+/** Tells what a handler has failed with. */
+export function reporter(
+  onError: ServeOptions["onError"],
+): (error: unknown, request: Request) => void {
   return (error, request) => {
     try {
       if (onError !== undefined) onError(error, request);
@@ -214,7 +214,8 @@ async function acceptConnections(server: Server): Promise<void> {
   await server.accept();
 }
 
-function listenAt(address: string, options: ListenOptions): Promise<Listener> {
+/** Listens on an address of serve's. */
+export function listenAt(address: string, options: ListenOptions): Promise<Listener> {
   const network = /^[/@.]/.test(address) ? "unix" : "tcp";
   return listen(network as "tcp", address, options) as Promise<Listener>;
 }

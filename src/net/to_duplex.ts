@@ -8,10 +8,12 @@
  * Invariants
  *  - At most one read of the conn is under way (`reading`), and none while the stream is full.
  *  - Destroying the stream closes the conn, and the conn's errors destroy the stream.
+ *  - What a listener throws is an uncaught exception, as with a net.Socket, and no error of the stream.
  */
 import { Duplex } from "node:stream";
+import type { Scheduler } from "../runtime/sched.ts";
 import { TCPAddr } from "./addr.ts";
-import type { Conn } from "./conn.ts";
+import { BaseConn, type Conn, writeLatin1 } from "./conn.ts";
 import { TCPConn } from "./tcp.ts";
 
 export interface DuplexOptions {
@@ -21,6 +23,15 @@ export interface DuplexOptions {
 
 /** Longest time that a timer of Node takes, in ms. */
 const LONGEST_TIMER = 0x7fff_ffff;
+
+/** What piled up is copied together up to this size. */
+const COPIED = 16_384;
+
+/** A chunk that waited while the one before it was written. */
+interface Piled {
+  chunk: Buffer | string;
+  encoding: BufferEncoding;
+}
 
 type Done = (error?: Error | null) => void;
 
@@ -38,15 +49,20 @@ export class ConnDuplex extends Duplex {
   readonly pending = false;
   /** The inactivity in ms that setTimeout() was told; undefined for none. */
   timeout: number | undefined = undefined;
+  /** Kept while it is not wanted: servers turn it on and off with every request. */
   private timer: NodeJS.Timeout | undefined = undefined;
+  private timerMs = 0;
   private readonly chunks: AsyncIterator<Uint8Array, undefined>;
   private reading = false;
+  private readonly sched: Scheduler | undefined;
 
   /** @internal */
   constructor(conn: Conn, options: DuplexOptions) {
-    super({ allowHalfOpen: options.allowHalfOpen ?? false });
+    // Strings come as they are, as to a net.Socket: most are written without a buffer of their own.
+    super({ allowHalfOpen: options.allowHalfOpen ?? false, decodeStrings: false });
     this.conn = conn;
     this.chunks = conn[Symbol.asyncIterator]();
+    this.sched = conn instanceof BaseConn ? conn.fd.device.runtime.sched : undefined;
   }
 
   // ---- what a Duplex is made of
@@ -54,40 +70,80 @@ export class ConnDuplex extends Duplex {
   override _read(): void {
     if (this.reading) return;
     this.reading = true;
-    void this.pump();
+    this.readOn();
   }
 
-  private async pump(): Promise<void> {
-    try {
-      for (;;) {
-        const { done, value } = await this.chunks.next();
-        this.active();
-        if (done === true) {
-          // It stays "reading": nothing comes after the end.
-          this.push(null);
-          return;
-        }
-        this.bytesRead += value.length;
-        if (!this.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength))) break;
-      }
-      this.reading = false;
-    } catch (error) {
-      this.destroy(error as Error);
+  private readOn(): void {
+    this.chunks.next().then(this.onChunk, this.onFailure);
+  }
+
+  private readonly onChunk = ({ done, value }: IteratorResult<Uint8Array, undefined>): void => {
+    this.active();
+    let chunk: Buffer | null = null;
+    if (done !== true) {
+      this.bytesRead += value.length;
+      chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     }
+    let wanted = true;
+    try {
+      wanted = this.push(chunk);
+    } catch (error) {
+      // A promise's reaction must not take it: nobody would look for it there.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+    // At the end it stays "reading": nothing comes after it.
+    if (chunk === null) return;
+    if (wanted) this.readOn();
+    else this.reading = false;
+  };
+
+  private readonly onFailure = (error: Error): void => {
+    this.destroy(error);
+  };
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
+    this.written(
+      typeof chunk === "string" ? this.writeText(chunk, encoding) : this.conn.write(chunk),
+      done,
+    );
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.written(this.conn.write(chunk), done);
+  private writeText(text: string, encoding: BufferEncoding): Promise<number> {
+    const { conn } = this;
+    if (conn instanceof BaseConn && isLatin1(text, encoding)) return conn[writeLatin1](text);
+    return conn.write(Buffer.from(text, encoding));
   }
 
-  override _writev(chunks: { chunk: Buffer }[], done: Done): void {
-    this.written(this.conn.writev(chunks.map(({ chunk }) => chunk)), done);
+  override _writev(chunks: Piled[], done: Done): void {
+    this.written(this.writeAll(chunks), done);
+  }
+
+  private writeAll(chunks: Piled[]): Promise<number> {
+    const { conn } = this;
+    const text = conn instanceof BaseConn ? joined(chunks) : undefined;
+    if (text !== undefined) return (conn as BaseConn)[writeLatin1](text);
+    const buffers = chunks.map(({ chunk, encoding }) =>
+      typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk,
+    );
+    let length = 0;
+    for (const buffer of buffers) length += buffer.length;
+    // To copy a little costs less than a list of buffers.
+    return length <= COPIED ? conn.write(Buffer.concat(buffers, length)) : conn.writev(buffers);
   }
 
   private written(writing: Promise<number>, done: Done): void {
     this.active();
-    writing.then((n) => {
+    // Most writes are done by now, and nobody has to be woken for them.
+    const n = this.sched?.completed(writing);
+    if (n !== undefined) {
       this.bytesWritten += n;
+      done();
+      return;
+    }
+    writing.then((bytes) => {
+      this.bytesWritten += bytes;
       this.active();
       done();
     }, done);
@@ -124,22 +180,31 @@ export class ConnDuplex extends Duplex {
     if (typeof ms !== "number" || !(ms >= 0)) {
       throw new RangeError(`setTimeout: expected ms, 0 or more; got ${ms}`);
     }
-    clearTimeout(this.timer);
-    this.timer = undefined;
     this.timeout = ms === 0 ? undefined : ms;
     if (ms === 0) {
       if (listener !== undefined) this.removeListener("timeout", listener);
       return this;
     }
     if (listener !== undefined) this.once("timeout", listener);
-    if (this.destroyed) return this;
-    this.timer = setTimeout(() => this.emit("timeout"), Math.min(ms, LONGEST_TIMER));
-    this.timer.unref();
+    if (!this.destroyed) this.arm(Math.min(ms, LONGEST_TIMER));
     return this;
   }
 
+  private arm(ms: number): void {
+    if (this.timer !== undefined && this.timerMs === ms) {
+      this.timer.refresh();
+      return;
+    }
+    clearTimeout(this.timer);
+    this.timerMs = ms;
+    this.timer = setTimeout(() => {
+      if (this.timeout !== undefined) this.emit("timeout");
+    }, ms);
+    this.timer.unref();
+  }
+
   private active(): void {
-    this.timer?.refresh();
+    if (this.timeout !== undefined) this.timer?.refresh();
   }
 
   /** As TCPConn.setNoDelay; of no effect where there is no such thing. */
@@ -215,6 +280,22 @@ export class ConnDuplex extends Duplex {
       ? {}
       : { address, family, port };
   }
+}
+
+/** True when every character of the text is one byte, and that byte, in its encoding. */
+function isLatin1(text: string, encoding: BufferEncoding): boolean {
+  if (encoding === "latin1" || encoding === "binary") return true;
+  return (encoding === "utf8" || encoding === "utf-8") && Buffer.byteLength(text) === text.length;
+}
+
+/** The text of all chunks, a byte per character; undefined where it has none. */
+function joined(chunks: readonly Piled[]): string | undefined {
+  let all = "";
+  for (const { chunk, encoding } of chunks) {
+    if (typeof chunk !== "string" || !isLatin1(chunk, encoding)) return undefined;
+    all += chunk;
+  }
+  return all.length <= COPIED ? all : undefined;
 }
 
 function ipOf(addr: object): string | undefined {

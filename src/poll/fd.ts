@@ -30,7 +30,7 @@ import {
   URGENT,
 } from "../runtime/netpoll.ts";
 import { observer } from "../runtime/observer.ts";
-import { parked, resolver } from "../runtime/park.ts";
+import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import type { Device } from "../runtime/runtime.ts";
 import { SHUT_RD, SHUT_WR } from "../syscall/constants.ts";
 import {
@@ -131,6 +131,8 @@ class Rare {
   /** What an interrupted operation has received so far. */
   incoming: Incoming | undefined = undefined;
   meter: Meter | undefined = undefined;
+  /** Who waits until the fd is closed. */
+  closers: Resolve<void>[] | undefined = undefined;
 
   moved(bytesIn: number, bytesOut: number): void {
     this.deadlines?.active();
@@ -632,11 +634,22 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (observer.closed !== null) observer.closed(this.owner);
     this.evictAll(READER, CLOSED);
     this.evictAll(WRITER, CLOSED);
+    for (const wake of this.rare?.closers ?? []) wake();
     try {
       if (lingerMs > 0) await this.linger(lingerMs);
     } finally {
       this.decref();
     }
+  }
+
+  /** Resolves when somebody closes it. Keeps no process alive. */
+  whenClosed(): Promise<void> {
+    if ((this.state & CLOSING) !== 0) return Promise.resolve();
+    this.rare ??= new Rare();
+    this.rare.closers ??= [];
+    const closed = parked<void>();
+    this.rare.closers.push(resolver());
+    return closed;
   }
 
   /** Keeps the fd open across an await; to be followed by decref. */

@@ -96,6 +96,11 @@ export class Scheduler {
     return this.lastPromise;
   }
 
+  /** The bytes of an operation that completeBytes has just answered for; undefined when they are to come. */
+  completed(promise: Promise<number>): number | undefined {
+    return promise === this.lastPromise ? this.lastBytes : undefined;
+  }
+
   /** The result of an operation in memory that completed at once: now, or in a later turn. */
   completeLight<T>(value: T): Promise<T> {
     return this.spend() ? Promise.resolve(value) : this.defer(value);
