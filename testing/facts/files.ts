@@ -208,11 +208,12 @@ export const files = {
     await withLarge(async (file) => {
       let turns = 0;
       let done = false;
-      const sending = a.sendFile(file).then(() => {
+      const length = 8 << 20;
+      const sending = a.sendFile(file, { length }).then(() => {
         done = true;
       });
       const receiving = (async () => {
-        for (let got = 0; got < MORE_THAN_FITS; ) got += (await nextChunk(b))?.length ?? 0;
+        for (let got = 0; got < length; ) got += (await nextChunk(b))?.length ?? 0;
       })();
       for (; !done; turns++) await turn();
       await Promise.all([sending, receiving]);
