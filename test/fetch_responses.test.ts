@@ -97,6 +97,15 @@ function byteByByte({ response, method = "GET" }: ResponseCase): Verdict {
   }
 }
 
+/** The body is whatever comes until the connection ends. */
+function endsWithConnection(response: string, method: string): boolean {
+  const parser = takeResponseParser(method, settingsOf());
+  parser.parse(Buffer.from(response, "latin1"), 0);
+  const { untilClose } = parser;
+  giveResponseParser(parser);
+  return untilClose;
+}
+
 async function fetched(client: Client, url: string, method: string): Promise<Verdict> {
   try {
     const response = await client.fetch(url, { method });
@@ -142,8 +151,8 @@ describe("responses as data", () => {
       const done = new AbortController();
       server.answer = async (conn) => {
         await conn.write(Buffer.from(response, "latin1"));
-        // A client that does not keep it closes it; one that waits for its end is told.
-        if (!reusable) await conn.closeWrite();
+        // Whoever waits for the end is told; otherwise it is the client who has to close.
+        if (code !== undefined || endsWithConnection(response, method)) await conn.closeWrite();
         await conn.read(new Uint8Array(1), { signal: done.signal }).catch(() => null);
       };
       await fetched(own, server.url, method);

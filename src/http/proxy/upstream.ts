@@ -63,7 +63,8 @@ export class Upstream {
       this.since = now;
       this.recent = 0;
     }
-    if (++this.recent >= this.maxFails) this.outUntil = now + this.failTime;
+    // One that was out has a single trial.
+    if (++this.recent >= this.maxFails || this.outUntil !== 0) this.outUntil = now + this.failTime;
   }
 
   /** @internal It has answered. */
