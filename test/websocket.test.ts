@@ -103,6 +103,11 @@ async function all(socket: WebSocketConn): Promise<unknown[]> {
   return messages;
 }
 
+/** The kernel takes no more than so much for a conn that is not read. */
+function hold(conn: Conn): void {
+  (conn as TCPConn).setReadBuffer(65_536);
+}
+
 function failsWith(code: string, closeCode?: number) {
   return (error: unknown): boolean => {
     assert.ok(error instanceof NetError);
@@ -335,6 +340,7 @@ describe("waiting", () => {
   test("of a sender ends with its signal; in the middle of a message that ends the socket", async () => {
     await using sockets = await pair();
     const { client, server } = sockets;
+    hold(server.conn);
     const stop = new AbortController();
     const sending = client.send(new Uint8Array(16_000_000), { signal: stop.signal });
     const behind = client.send("behind", { signal: stop.signal });
@@ -425,6 +431,7 @@ describe("closing", () => {
 
   test("gives up on a peer that reads nothing", async () => {
     await using s = await raw({ closeTimeout: 30 });
+    hold(s.conn);
     const sending = s.socket.send(new Uint8Array(30_000_000));
     await Promise.all([s.socket.close(), assert.rejects(sending, WebSocketError)]);
     assert.equal(s.socket.closeCode, 1006);
@@ -503,6 +510,7 @@ describe("peers that go", () => {
 
   test("are found also while nobody receives, and while a send waits", async () => {
     await using s = await raw({ pingInterval: 20, pingTimeout: 20 });
+    hold(s.conn);
     await assert.rejects(
       s.socket.send(new Uint8Array(30_000_000)),
       failsWith("ERR_WS_PING_TIMEOUT", 1006),
