@@ -346,11 +346,42 @@ describe("waiting", () => {
     const behind = client.send("behind", { signal: stop.signal });
     await sleep(20);
     stop.abort();
-    await assert.rejects(sending, failsWith("ERR_CANCELED"));
-    await assert.rejects(behind, failsWith("ERR_CANCELED"));
+    await assert.rejects(sending, { code: "ERR_CANCELED" });
+    await assert.rejects(behind, { code: "ERR_CANCELED" });
     await assert.rejects(client.send("more"), failsWith("ERR_WS_ABNORMAL", 1006));
     await assert.rejects(client.receive(), failsWith("ERR_WS_ABNORMAL", 1006));
     await assert.rejects(server.receive(), failsWith("ERR_WS_ABNORMAL", 1006));
+  });
+});
+
+describe("a message that is given up half way", () => {
+  test("has nothing written into it, whatever waits behind it", async () => {
+    await using s = await raw({ pingInterval: 10, pingTimeout: 10_000 });
+    hold(s.conn);
+    const stop = new AbortController();
+    const given = s.socket.send(new Uint8Array(16_000_000), { signal: stop.signal });
+    const behind = [s.socket.send("behind"), s.socket.send(Buffer.from("behind"))];
+    await s.conn.write(encode({ opcode: 9, payload: Buffer.from("ping") }, true));
+    const receiving = s.socket.receive();
+    await sleep(30);
+    stop.abort();
+    const closing = s.socket.close();
+    await assert.rejects(given, { code: "ERR_CANCELED" });
+    for (const each of behind) await assert.rejects(each, WebSocketError);
+    await assert.rejects(receiving, WebSocketError);
+    let at = 0;
+    try {
+      for await (const chunk of s.conn) {
+        // Behind the head there are zeros and nothing else.
+        const from = Math.max(0, 10 - at);
+        assert.ok(chunk.subarray(from).every((byte) => byte === 0));
+        at += chunk.length;
+      }
+    } catch (error) {
+      assert.equal((error as NetError).code, "ECONNRESET");
+    }
+    assert.ok(at < 16_000_000);
+    await closing;
   });
 });
 
