@@ -6,7 +6,8 @@
  *    answer to a ping; one chunk at a time, and none while messages of the one before are left.
  *  - One goroutine reads: whoever holds `readLock`.
  *  - A frame is one write, so writers queue in the connection. A message of several frames, and one that
- *    is compressed, holds `sendLock`; all others pass only while nobody holds it.
+ *    is compressed, or that a signal may end, holds `sendLock`; all others pass only while nobody does.
+ *  - Nothing waits in the connection behind a frame that a signal may end: it would be written into it.
  *  - `end` is set once: by the peer's close frame, or by what broke the socket. From then on nothing is
  *    read but to let the connection end well.
  */
@@ -117,6 +118,8 @@ export class WebSocketConn
   private readUntil = Infinity;
   /** Pongs on their way. */
   private answering: Promise<void> | undefined = undefined;
+  /** Settles when the frame is written that a signal may end: until then no other is begun. */
+  private cancelable: Promise<void> | undefined = undefined;
   private closeSent = false;
   private end: End | undefined = undefined;
   /** Settles when the connection below is closed after an end. */
@@ -177,7 +180,7 @@ export class WebSocketConn
   /**
    * The next message: text as a string, bytes as a Uint8Array; null when the peer has closed, whatever
    * its code. Fails with a WebSocketError when there was no closing handshake, or the peer broke the
-   * protocol; with a NetError at a deadline, or when the signal is aborted, which lose nothing.
+   * protocol; with ERR_DEADLINE at a deadline and ERR_CANCELED by its signal, which lose nothing.
    */
   receive(options?: OpOptions): Promise<Message | null> {
     const signal = options?.signal;
@@ -331,14 +334,15 @@ export class WebSocketConn
   send(data: Sendable, options?: OpOptions): Promise<void> {
     const signal = options?.signal;
     if (this.end !== undefined || this.closeSent) return Promise.reject(this.errorFor("write"));
-    if (this.sendLock.locked || this.deflate !== undefined) return this.sendInTurn(data, signal);
-    if (typeof data === "string" && this.isServer && signal === undefined) {
+    const alone = signal === undefined && this.deflate === undefined && !this.sendLock.locked;
+    if (!alone) return this.sendInTurn(data, signal);
+    if (typeof data === "string" && this.isServer) {
       const frame = asciiFrame(data);
       if (frame !== undefined) return this.written(this.conn[writeLatin1](frame));
     }
     if (typeof data === "string" || isUint8Array(data)) {
       const opcode = typeof data === "string" ? TEXT : BINARY;
-      return this.sendFrame(bytesOf(data), opcode, true, false, signal);
+      return this.sendFrame(bytesOf(data), opcode, true, false, undefined);
     }
     return this.sendInTurn(data, signal);
   }
@@ -353,9 +357,22 @@ export class WebSocketConn
     const { conn } = this;
     const parts = frameOf(payload, { opcode, fin, compressed, mask: !this.isServer });
     const [first] = parts as [Uint8Array];
-    return this.written(
+    const sending = this.written(
       parts.length === 1 ? conn.write(first, { signal }) : conn.writev(parts, { signal }),
     );
+    if (signal !== undefined) {
+      const over = sending.catch(ignore).then(() => {
+        if (this.cancelable === over) this.cancelable = undefined;
+      });
+      this.cancelable = over;
+    }
+    return sending;
+  }
+
+  /** A control frame goes between the frames of messages, and never into one that is given up. */
+  private async sendControl(bytes: Uint8Array): Promise<void> {
+    if (this.cancelable !== undefined) await this.cancelable;
+    await this.written(this.conn.write(bytes));
   }
 
   private written(writing: Promise<number>): Promise<void> {
@@ -453,7 +470,7 @@ export class WebSocketConn
     if (this.closeSent || this.end !== undefined) return;
     const pongs = pings.map((payload) => controlFrame(PONG, payload, !this.isServer));
     const bytes = pongs.length === 1 ? (pongs[0] as Uint8Array) : Buffer.concat(pongs);
-    const answering = this.written(this.conn.write(bytes)).catch(ignore);
+    const answering = this.sendControl(bytes).catch(ignore);
     this.answering = answering.then(() => {
       this.answering = undefined;
     });
@@ -467,8 +484,7 @@ export class WebSocketConn
   /** @internal */
   sendPing(): void {
     if (this.closeSent || this.end !== undefined) return;
-    const frame = controlFrame(PING, nothing, !this.isServer);
-    void this.written(this.conn.write(frame)).catch(ignore);
+    void this.sendControl(controlFrame(PING, nothing, !this.isServer)).catch(ignore);
     void this.listen();
   }
 
@@ -508,7 +524,7 @@ export class WebSocketConn
     try {
       this.setReadDeadline(null);
       this.conn.setWriteDeadline(null);
-      await this.conn.write(controlFrame(CLOSE, closePayload(code, reason), !this.isServer));
+      await this.sendControl(controlFrame(CLOSE, closePayload(code, reason), !this.isServer));
       using _ = await this.readLock.lock();
       while (await this.readMore(undefined)) this.decoder.drop();
     } catch {
@@ -586,6 +602,7 @@ export class WebSocketConn
       conn.setDeadline(null);
       if (!this.closeSent) {
         this.closeSent = true;
+        await this.cancelable;
         await conn.write(controlFrame(CLOSE, closePayload(code, ""), !this.isServer));
       }
       await this.linger();

@@ -27,8 +27,8 @@ export interface WebSocketErrorInit extends NetErrorInit {
  *   ERR_WS_HANDSHAKE      a server would not make it a WebSocket: `status` is what it answered
  *   ERR_CLOSED            it is closed already
  *
- * A deadline that passes and a signal that is aborted are NetErrors as of any connection, and leave the
- * socket usable.
+ * A deadline that passes (ERR_DEADLINE) and a signal that is aborted (ERR_CANCELED) are no WebSocketErrors, and
+ * leave the socket usable.
  */
 export class WebSocketError extends NetError {
   override readonly name: string = "WebSocketError";
