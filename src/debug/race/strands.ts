@@ -1,0 +1,143 @@
+/**
+ * strands.ts: who is running, what it knows of others, and in which step it is.
+ *
+ * A step is what runs between two awaits: nobody else runs meanwhile. Steps are told apart by V8's
+ * promise hooks, which see every continuation of an async function, and by a microtask for what is
+ * called by the host.
+ *
+ * A plain promise orders too: what its settler did before happened before what those do who awaited it.
+ * That is JavaScript's own way of waiting, and without it correct programs would be reported. A promise
+ * that was settled in the step that made it says nothing: nobody waited for it, and the library keeps
+ * such promises to use them again.
+ */
+import { promiseHooks } from "node:v8";
+import type { Goroutine } from "../../runtime/goroutine.ts";
+import { attach } from "../observers.ts";
+import { currentGoroutine, trackGoroutines } from "../who.ts";
+import { type Release, Strand } from "./clocks.ts";
+import { acquired, released } from "./edges.ts";
+
+const outside = new Strand(undefined);
+const strands = new WeakMap<Goroutine<unknown>, Strand>();
+/** Who waits, by its waiter. */
+const waiting = new WeakMap<object, Strand>();
+
+/** The number of the step that runs. */
+let step = 1;
+let stepEnds = false;
+
+function strandOf(g: Goroutine<unknown> | undefined): Strand {
+  if (g === undefined) return outside;
+  let strand = strands.get(g);
+  if (strand === undefined) {
+    strand = new Strand(g);
+    strands.set(g, strand);
+  }
+  return strand;
+}
+
+/** The strand that runs. */
+export function currentStrand(): Strand {
+  return strandOf(currentGoroutine());
+}
+
+/** The number of the step that runs: another one after each await. */
+export function currentStep(): number {
+  if (!stepEnds) {
+    stepEnds = true;
+    queueMicrotask(endStep);
+  }
+  return step;
+}
+
+function endStep(): void {
+  step++;
+  stepEnds = false;
+}
+
+// ---- promises
+
+/** In which step a promise was made; forgotten once it is settled. */
+const madeIn = new WeakMap<Promise<unknown>, number>();
+/** What the settler of a promise knew. */
+const settledBy = new WeakMap<Promise<unknown>, Release>();
+/** Whose result a reaction waits for. */
+const awaitedBy = new WeakMap<Promise<unknown>, Promise<unknown>>();
+
+function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
+  if (parent === undefined) madeIn.set(promise, step);
+  else awaitedBy.set(promise, parent);
+}
+
+function onSettled(promise: Promise<unknown>): void {
+  if (madeIn.get(promise) === step) return;
+  settledBy.set(promise, currentStrand().release());
+}
+
+function onBefore(promise: Promise<unknown>): void {
+  endStep();
+  const awaited = awaitedBy.get(promise);
+  const release = awaited === undefined ? undefined : settledBy.get(awaited);
+  if (release !== undefined) currentStrand().acquire(release);
+}
+
+// ---- reading and writing on connections
+
+const io = {};
+const READS = new Set(["read", "accept", "receive", "wait"]);
+const kinds = new WeakMap<object, string>();
+
+// ---- what the runtime says
+
+/** The strand that an event is about: of the one that waits, or else of the one that runs. */
+function about(waiter: object | undefined): Strand | undefined {
+  return waiter === undefined ? currentStrand() : waiting.get(waiter);
+}
+
+/** Begins to follow goroutines. Returns what ends it. */
+export function followStrands(): () => void {
+  const untrack = trackGoroutines();
+  const detach = attach({
+    started(g) {
+      strandOf(g).acquire(currentStrand().release());
+    },
+    ended(g) {
+      const strand = strandOf(g);
+      released(g, "end", strand);
+      strand.ended = true;
+    },
+    parked(waiter, kind) {
+      const strand = currentStrand();
+      waiting.set(waiter, strand);
+      if (READS.has(kind)) kinds.set(waiter, kind);
+      else if (kind === "write") released(io, "shared", strand);
+    },
+    resumed(waiter) {
+      const strand = waiting.get(waiter);
+      if (strand !== undefined && kinds.has(waiter)) acquired(io, "shared", strand);
+    },
+    moved(_conn, direction) {
+      if (direction === "write") released(io, "shared", currentStrand());
+      else acquired(io, "shared", currentStrand());
+    },
+    released(object, tag, waiter) {
+      const strand = about(waiter);
+      if (strand !== undefined) released(object, tag, strand);
+    },
+    acquired(object, tag, waiter) {
+      const strand = about(waiter);
+      if (strand !== undefined) acquired(object, tag, strand);
+    },
+  });
+  const unhook = promiseHooks.createHook({
+    init: onInit as never,
+    before: onBefore as never,
+    after: endStep as never,
+    settled: onSettled as never,
+  }) as () => void;
+  return () => {
+    unhook();
+    detach();
+    untrack();
+  };
+}
