@@ -22,10 +22,11 @@
  * Time starts at 2000-01-01T00:00:00Z and stops for good when the bubble's function has ended, as in
  * Go: goroutines that it leaves behind may come to their end, but not by waiting for a timer.
  */
+
+import { attach } from "../src/debug/observers.ts";
 import { Random } from "../src/internal/random.ts";
 import { type Goroutine, go } from "../src/runtime/goroutine.ts";
 import type { Host } from "../src/runtime/host.ts";
-import { type Observer, observer } from "../src/runtime/observer.ts";
 import { onPanic, type PanicHandler } from "../src/runtime/panic.ts";
 import { Runtime, replaceRuntime } from "../src/runtime/runtime.ts";
 import { FakeClock } from "./fake_clock.ts";
@@ -113,30 +114,17 @@ class BubbleHost implements Host {
 class Population {
   readonly goroutines = new Set<Goroutine<unknown>>();
   private readonly waits = new Map<object, string>();
-  private readonly before: Observer = { ...observer };
+  /** To be called when the bubble has burst. */
+  uninstall = (): void => {};
 
   install(): void {
-    const { goroutines, waits, before } = this;
-    observer.started = (g) => {
-      goroutines.add(g);
-      before.started?.(g);
-    };
-    observer.ended = (g, error) => {
-      goroutines.delete(g);
-      before.ended?.(g, error);
-    };
-    observer.parked = (waiter, kind, object) => {
-      waits.set(waiter, kind);
-      before.parked?.(waiter, kind, object);
-    };
-    observer.resumed = (waiter) => {
-      waits.delete(waiter);
-      before.resumed?.(waiter);
-    };
-  }
-
-  uninstall(): void {
-    Object.assign(observer, this.before);
+    const { goroutines, waits } = this;
+    this.uninstall = attach({
+      started: (g) => goroutines.add(g),
+      ended: (g) => goroutines.delete(g),
+      parked: (waiter, kind) => waits.set(waiter, kind),
+      resumed: (waiter) => waits.delete(waiter),
+    });
   }
 
   /** "2 × select, 1 × chan send" */

@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
 import type { TestContext } from "node:test";
+import { attach } from "../src/debug/observers.ts";
 import type { Goroutine } from "../src/runtime/goroutine.ts";
-import { type Observer, observer } from "../src/runtime/observer.ts";
 import { runtime, stats } from "../src/runtime/runtime.ts";
 
 /** How long a test's leftovers may take to go, in ms. */
@@ -60,30 +60,16 @@ export function census(): Census {
 class Names {
   readonly goroutines = new Set<Goroutine<unknown>>();
   readonly waiting = new Map<object, string>();
-  private readonly before: Observer = { ...observer };
+  uninstall = (): void => {};
 
   install(): void {
-    const { before, goroutines, waiting } = this;
-    observer.started = (g) => {
-      goroutines.add(g);
-      before.started?.(g);
-    };
-    observer.ended = (g, error) => {
-      goroutines.delete(g);
-      before.ended?.(g, error);
-    };
-    observer.parked = (waiter, kind, object) => {
-      waiting.set(waiter, `${kind} on ${nameOf(object)}`);
-      before.parked?.(waiter, kind, object);
-    };
-    observer.resumed = (waiter) => {
-      waiting.delete(waiter);
-      before.resumed?.(waiter);
-    };
-  }
-
-  uninstall(): void {
-    Object.assign(observer, this.before);
+    const { goroutines, waiting } = this;
+    this.uninstall = attach({
+      started: (g) => goroutines.add(g),
+      ended: (g) => goroutines.delete(g),
+      parked: (waiter, kind, object) => waiting.set(waiter, `${kind} on ${nameOf(object)}`),
+      resumed: (waiter) => waiting.delete(waiter),
+    });
   }
 }
 

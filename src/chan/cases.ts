@@ -6,6 +6,7 @@
  * own, which stands in a channel's queue, among the timers or with a signal.
  */
 import { type Cancelable, SignalLink } from "../runtime/canceled.ts";
+import { observer } from "../runtime/observer.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { milliseconds, Timer } from "../runtime/timers.ts";
 import { Chan, type ReceiveChan, type SendChan } from "./chan.ts";
@@ -169,6 +170,7 @@ class DoneCase extends Case {
   }
 
   perform(key: string): object {
+    if (observer.acquired !== null) observer.acquired(this.done, "close");
     return { case: key, reason: this.source.signal.reason };
   }
 
@@ -220,6 +222,10 @@ class ReceiveNode extends Receiver<unknown> implements Node {
     this.select.fail(makeError);
   }
 
+  override get waiter(): object {
+    return this.select;
+  }
+
   leave(): void {
     this.list?.remove(this);
   }
@@ -247,6 +253,10 @@ class SendNode extends Sender<unknown> implements Node {
 
   fail(makeError: () => Error): void {
     this.select.fail(makeError);
+  }
+
+  override get waiter(): object {
+    return this.select;
   }
 
   leave(): void {
@@ -278,6 +288,10 @@ class DoneNode extends Receiver<unknown> implements Node {
 
   fail(makeError: () => Error): void {
     this.select.fail(makeError);
+  }
+
+  override get waiter(): object {
+    return this.select;
   }
 
   leave(): void {

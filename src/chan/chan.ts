@@ -144,7 +144,10 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
       const { sched } = runtime();
       return sched.spend() ? Promise.resolve([value, true]) : sched.defer([value, true]);
     }
-    if (this.closed) return runtime().sched.completeLight<Received<T>>([undefined, false]);
+    if (this.closed) {
+      this.noteClosed(undefined);
+      return runtime().sched.completeLight<Received<T>>([undefined, false]);
+    }
     return this.parkReceive(signal);
   }
 
@@ -157,7 +160,9 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
   /** Receives if that needs no wait; `undefined` when it would have to. */
   tryReceive(): Received<T> | undefined {
     if (this.receivable) return [this.shift(), true];
-    return this.closed ? [undefined, false] : undefined;
+    if (!this.closed) return undefined;
+    this.noteClosed(undefined);
+    return [undefined, false];
   }
 
   /**
@@ -167,7 +172,11 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
   close(): void {
     if (this.closed) throw new ChanError("close of closed channel");
     this.closed = true;
-    for (let r = this.receivers.shift(); r !== undefined; r = this.receivers.shift()) r.end();
+    if (observer.released !== null) observer.released(this, "close");
+    for (let r = this.receivers.shift(); r !== undefined; r = this.receivers.shift()) {
+      this.noteClosed(r);
+      r.end();
+    }
     for (let s = this.senders.shift(); s !== undefined; s = this.senders.shift()) s.refused();
   }
 
@@ -190,7 +199,10 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
         ? Promise.resolve({ value, done: false })
         : sched.defer({ value, done: false });
     }
-    if (this.closed) return Promise.resolve(END);
+    if (this.closed) {
+      this.noteClosed(undefined);
+      return Promise.resolve(END);
+    }
     return this.parkStep();
   }
 
@@ -224,11 +236,14 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
   private accept(value: T): boolean {
     const receiver = this.receivers.shift();
     if (receiver !== undefined) {
+      if (observer.released !== null) observer.released(this, "send");
+      if (observer.acquired !== null) observer.acquired(this, "receive", receiver.waiter);
       receiver.take(value, this.capacity > 0);
       return true;
     }
     if (this.buffer.length >= this.capacity) return false;
     this.buffer.push(value);
+    if (observer.released !== null) observer.released(this, "send");
     return true;
   }
 
@@ -236,6 +251,7 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
   private shift(): T {
     const { buffer } = this;
     const sender = this.senders.shift();
+    if (observer.released !== null || observer.acquired !== null) this.noteShift(sender);
     if (sender === undefined) return buffer.shift() as T;
     const { value } = sender;
     sender.sent(this.capacity > 0);
@@ -243,6 +259,17 @@ export class Chan<in out T> implements SendChan<T>, ReceiveChan<T> {
     const oldest = buffer.shift() as T;
     buffer.push(value);
     return oldest;
+  }
+
+  /** The oldest value comes out before the one of a sender goes in; without a buffer that is the same. */
+  private noteShift(sender: Sender<T> | undefined): void {
+    if (this.capacity > 0) observer.acquired?.(this, "receive");
+    if (sender !== undefined) observer.released?.(this, "send", sender.waiter);
+    if (this.capacity === 0) observer.acquired?.(this, "receive");
+  }
+
+  private noteClosed(receiver: Receiver<T> | undefined): void {
+    if (observer.acquired !== null) observer.acquired(this, "close", receiver?.waiter);
   }
 
   /** @internal What a wait on this channel is called in reports. */

@@ -33,6 +33,11 @@ export const SEND_ON_CLOSED = "send on closed channel";
 
 /** Stands in a channel's queue of receivers; already taken out when a method is called. */
 export abstract class Receiver<T> extends ListEntry {
+  /** Who waits, as the observer knows it: a case of a select waits as its select. */
+  get waiter(): object {
+    return this;
+  }
+
   /** Gets a value. `behind`: its goroutine is to run after the one that sent it. */
   abstract take(value: T, behind: boolean): void;
   /** Learns that the channel was closed and has nothing left. */
@@ -50,6 +55,11 @@ export abstract class Sender<T> extends ListEntry {
     this.value = value;
   }
 
+  /** Who waits, as the observer knows it: a case of a select waits as its select. */
+  get waiter(): object {
+    return this;
+  }
+
   /** Learns that its value was accepted. `behind`: its goroutine is to run after the receiver's. */
   abstract sent(behind: boolean): void;
   /** Learns that the channel was closed. */
@@ -60,24 +70,22 @@ export abstract class Sender<T> extends ListEntry {
 
 /** A wait that a signal may end. */
 export class Cancel implements Cancelable {
-  private readonly waiter: ListEntry;
-  private readonly resolve: Resolve<never>;
+  private readonly waiter: ListEntry & { resolve: Resolve<never> };
   private readonly what: string;
   private readonly link: SignalLink;
 
-  constructor(signal: AbortSignal, waiter: ListEntry, resolve: Resolve<never>, what: string) {
+  constructor(signal: AbortSignal, waiter: ListEntry & { resolve: Resolve<never> }, what: string) {
     this.waiter = waiter;
-    this.resolve = resolve;
     this.what = what;
     this.link = new SignalLink(signal, this);
   }
 
   onAbort(): void {
-    const { waiter, resolve, what, link } = this;
+    const { waiter, what, link } = this;
     link.remove();
     waiter.list?.remove(waiter);
     if (observer.resumed !== null) observer.resumed(waiter);
-    failParked(resolve, () => new CanceledError(what, link.reason));
+    failParked(waiter.resolve, () => new CanceledError(what, link.reason));
   }
 
   remove(): void {
@@ -112,7 +120,7 @@ abstract class ParkedReceiver<T, R> extends Receiver<T> {
   }
 
   cancelBy(signal: AbortSignal): void {
-    this.cancel = new Cancel(signal, this, this.resolve as Resolve<never>, "chan receive");
+    this.cancel = new Cancel(signal, this, "chan receive");
   }
 
   protected settle(result: R, behind: boolean): void {
@@ -163,7 +171,7 @@ export class ParkedSender<T> extends Sender<T> {
   }
 
   cancelBy(signal: AbortSignal): void {
-    this.cancel = new Cancel(signal, this, this.resolve as Resolve<never>, "chan send");
+    this.cancel = new Cancel(signal, this, "chan send");
   }
 
   sent(behind: boolean): void {

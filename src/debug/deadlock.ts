@@ -9,12 +9,13 @@
  * not keep the process alive (a connection's unref), because that I/O could still come.
  *
  * It costs nothing until then: the runtime has a list of live goroutines. What each of them waits for
- * is known only if somebody watched (waits.ts).
+ * is known only if somebody watched (registry.ts).
  */
 import { writeSync } from "node:fs";
 import { type Goroutine, liveGoroutines } from "../runtime/goroutine.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { type Wait, waitsByGoroutine } from "./waits.ts";
+import { isWatching, type Wait, waitsByGoroutine, watchGoroutines } from "./registry.ts";
+import { framesOf, stackOfWaiter } from "./stacks.ts";
 
 /** Goroutines that are listed one by one. */
 const LISTED = 100;
@@ -40,8 +41,14 @@ function onBeforeExit(): void {
     setImmediate(() => {});
     return;
   }
+  // The stacks of the waits take a few microtasks.
+  setImmediate(() => {});
+  void deadlockReport(asleep).then(end);
+}
+
+function end(report: string): void {
   try {
-    writeSync(2, deadlockReport(asleep));
+    writeSync(2, report);
   } catch {
     // Nobody reads standard error; the exit status says enough.
   }
@@ -49,13 +56,15 @@ function onBeforeExit(): void {
 }
 
 /** The report, as it is printed. */
-export function deadlockReport(asleep: readonly Goroutine<unknown>[]): string {
-  const waits = waitsByGoroutine();
-  const parts = asleep
-    .slice(0, LISTED)
-    .map((g) => describe(g, waits === undefined ? "" : describeWaits(waits.get(g))));
+export async function deadlockReport(asleep: readonly Goroutine<unknown>[]): Promise<string> {
+  const waits = isWatching() ? waitsByGoroutine() : undefined;
+  const parts = await Promise.all(
+    asleep
+      .slice(0, LISTED)
+      .map(async (g) => describe(g, waits === undefined ? "" : await describeWaits(waits.get(g)))),
+  );
   const main = waits?.get(undefined);
-  if (main !== undefined) parts.unshift(`outside of goroutines${describeWaits(main)}\n`);
+  if (main !== undefined) parts.unshift(`outside of goroutines${await describeWaits(main)}\n`);
   if (asleep.length > LISTED) parts.push(`and ${asleep.length - LISTED} more goroutines\n`);
   if (waits === undefined) {
     parts.push("CORONET_TRACEBACK=all in the environment adds what each of them waits for\n");
@@ -68,14 +77,15 @@ function describe(g: Goroutine<unknown>, what: string): string {
   return `goroutine ${g.id} [${g.name}]${what}\nstarted at ${where}\n`;
 }
 
-function describeWaits(waits: readonly Wait[] = []): string {
+async function describeWaits(waits: readonly Wait[] = []): Promise<string> {
   if (waits.length === 0) return "\nwaits for a promise that is none of Coronet's operations";
-  return waits
-    .map(({ kind, place, since }) => {
-      const seconds = (performance.now() - since) / 1000;
-      return `\nwaits for ${kind} since ${seconds.toFixed(1)} s\n  at ${place ?? "unknown"}`;
-    })
-    .join("");
+  const lines = waits.map(async ({ kind, waiter, since }) => {
+    const seconds = (performance.now() - since) / 1000;
+    const frames = framesOf(await stackOfWaiter(waiter));
+    return `\nwaits for ${kind} since ${seconds.toFixed(1)} s\n  at ${frames[0] ?? "unknown"}`;
+  });
+  return (await Promise.all(lines)).join("");
 }
 
+if (process.env.CORONET_TRACEBACK === "all") watchGoroutines();
 process.on("beforeExit", onBeforeExit);

@@ -20,8 +20,8 @@ import {
   Worker,
 } from "node:worker_threads";
 import type { Goroutine } from "../runtime/goroutine.ts";
-import { observer } from "../runtime/observer.ts";
 import { runtime } from "../runtime/runtime.ts";
+import { attach } from "./observers.ts";
 import {
   CURRENT_SEQ,
   HEADER,
@@ -74,7 +74,7 @@ class Watched {
   private readonly tell: (message: SysmonMessage) => void;
   private readonly now = sharedClock();
   private readonly keys = new Map<string, number>();
-  private readonly runningBefore = observer.running;
+  private readonly detach: () => void;
   private readonly unhook: (() => void) & object;
   private current: Holder | undefined;
   private since = 0;
@@ -86,7 +86,7 @@ class Watched {
     this.base = HEADER + slot * SLOT;
     this.threshold = shared.threshold;
     this.tell = tell;
-    observer.running = this.running;
+    this.detach = attach({ running: this.running });
     this.unhook = promiseHooks.createHook({
       init: (promise: Owned) => {
         if (this.current !== undefined) promise[OWNER] = this.current;
@@ -102,7 +102,6 @@ class Watched {
   private readonly running = (g: Goroutine<unknown>): void => {
     this.end();
     this.begin({ id: g.id, key: this.keyOf(g), goroutine: g });
-    this.runningBefore?.(g);
   };
 
   /** Names are sent once, ahead of the hold: later the thread may be too busy to say anything. */
@@ -156,7 +155,7 @@ class Watched {
     process.off("exit", this.stop);
     this.unhook();
     delete global[Symbol.for(CURRENT_SEQ)];
-    if (observer.running === this.running) observer.running = this.runningBefore;
+    this.detach();
     this.ints[this.base + SEQ] = 0;
     Atomics.store(this.ints, this.base + THREAD, 0);
   };

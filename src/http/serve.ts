@@ -9,6 +9,7 @@ import type { Addr } from "../net/addr.ts";
 import type { BaseConn } from "../net/conn.ts";
 import { type ListenOptions, listen } from "../net/listen.ts";
 import { Listener } from "../net/listener.ts";
+import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
 import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
@@ -69,7 +70,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   }
 
   private oneLeft(): Promise<void> {
-    return new Promise((resolve) => this.waiting.push(resolve));
+    const left = new Promise<void>((resolve) => this.waiting.push(resolve));
+    return awaited(left, "http room", this.listener);
   }
 
   /**

@@ -6,6 +6,7 @@ import { isUint8Array } from "node:util/types";
 import type { OpOptions } from "../io/io.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER, WRITER } from "../poll/op.ts";
+import { observer } from "../runtime/observer.ts";
 import { CLOSED } from "../syscall/errno.ts";
 import type { NetError, NetOp } from "./errors.ts";
 
@@ -53,6 +54,7 @@ export abstract class Endpoint implements Owner {
   constructor(fd: FD) {
     this.fd = fd;
     fd.owner = this;
+    if (observer.opened !== null) observer.opened(this);
   }
 
   /** "tcp", "udp", "unix", … */

@@ -7,6 +7,7 @@
 import { type Adopt, accept, acceptNow } from "../poll/accept.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER } from "../poll/op.ts";
+import { observer } from "../runtime/observer.ts";
 import { CLOSED } from "../syscall/errno.ts";
 import type { Kernel } from "../syscall/kernel.ts";
 import type { Addr, StreamNetwork } from "./addr.ts";
@@ -54,6 +55,7 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
     this.adopt = adopt;
     this.path = path;
     fd.owner = this;
+    if (observer.opened !== null) observer.opened(this);
   }
 
   /**

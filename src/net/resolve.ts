@@ -2,6 +2,7 @@
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
 import { inspect } from "node:util";
+import { awaited } from "../runtime/awaited.ts";
 import { DNSResolver } from "./dns_resolver.ts";
 import type { NetError, NetOp } from "./errors.ts";
 import { NetError as NetErrorClass } from "./errors.ts";
@@ -71,7 +72,8 @@ export async function lookupHost(
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const answer = resolver.lookupHost(host, { signal });
-  const ips: unknown = await (signal === undefined ? answer : unlessAborted(answer, signal));
+  const abortable = signal === undefined ? answer : unlessAborted(answer, signal);
+  const ips: unknown = await awaited(Promise.resolve(abortable), "resolve", { host });
   // What it answers ends in a sockaddr.
   if (Array.isArray(ips) && ips.every((ip) => typeof ip === "string" && isNumeric(ip))) return ips;
   throw new TypeError(`the resolver answered ${inspect(ips)} instead of IP addresses`);

@@ -359,6 +359,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       } else if (n < length && (pd.flags & (HANGUP | URGENT)) === 0) pd.rg = null;
       this.device.runtime.bytesRead += n;
       if (this.rare !== undefined) this.rare.moved(n, 0);
+      if (observer.moved !== null) observer.moved(this.owner, "read", n);
       return n;
     }
     if (n === -EAGAIN) {
@@ -366,6 +367,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       return n;
     }
     if (n < 0) this.keepFailure(-n);
+    else if (observer.moved !== null) observer.moved(this.owner, "read", 0);
     const failed = (this.state & FAILED_MASK) >> FAILED_SHIFT;
     return failed === 0 ? n : -failed;
   }
@@ -581,6 +583,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if (n > 0) {
       this.device.runtime.bytesWritten += n;
       if (this.rare !== undefined) this.rare.moved(0, n);
+      if (observer.moved !== null) observer.moved(this.owner, "write", n);
     }
     return n;
   }
@@ -621,6 +624,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   async close(lingerMs = 0): Promise<void> {
     if ((this.state & CLOSING) !== 0) return;
     this.state |= CLOSING;
+    if (observer.closed !== null) observer.closed(this.owner);
     this.evictAll(READER, CLOSED);
     this.evictAll(WRITER, CLOSED);
     try {
@@ -808,6 +812,13 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** Gives an operation that would block the side it needs, or a place in the queue for it. */
   protected wait(op: Op<never>): void {
+    if (observer.parked !== null && (this.state & WATCHED) === 0) {
+      observer.parked(op, op.kind, this.owner);
+    }
+    this.waitTurn(op);
+  }
+
+  private waitTurn(op: Op<never>): void {
     const lock = sides[op.side];
     if ((this.state & lock) !== 0) {
       // The owner's timer may be late: who comes after the deadline has missed it all the same.
@@ -830,7 +841,6 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if ((this.state & WATCHED) !== 0) return;
     this.device.runtime.hold((this.state & UNREF) === 0);
     this.rare?.deadlines?.waiting(op.side);
-    if (observer.parked !== null) observer.parked(op, op.kind, this.owner);
   }
 
   private arm(): number {
@@ -865,7 +875,6 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** An operation that owned its side has settled: the next in the queue takes over. */
   private finish(op: Op<never>): void {
-    if (observer.resumed !== null) observer.resumed(op);
     const { side } = op;
     this.state &= ~sides[side];
     if ((this.state & WATCHED) === 0) this.device.runtime.release((this.state & UNREF) === 0);
@@ -879,7 +888,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     while ((this.state & sides[side]) === 0) {
       const next = queue?.shift();
       if (next === undefined) return;
-      if (!next.attempt()) this.wait(next);
+      if (!next.attempt()) this.waitTurn(next);
     }
   }
 

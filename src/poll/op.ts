@@ -13,6 +13,7 @@
  *  - A settled Op is in no queue, on no descriptor and listens to no signal.
  */
 import { type Cancelable, SignalLink } from "../runtime/canceled.ts";
+import { observer } from "../runtime/observer.ts";
 import { failParked, type Resolve } from "../runtime/park.ts";
 import type { Waiter } from "../runtime/sched.ts";
 import { CANCELED } from "../syscall/errno.ts";
@@ -97,6 +98,7 @@ export abstract class Op<T> implements Waiter {
   protected detach(): Resolve<T> | undefined {
     const resolve = this.resolve;
     this.resolve = undefined;
+    if (observer.resumed !== null && resolve !== undefined) observer.resumed(this);
     return resolve;
   }
 }

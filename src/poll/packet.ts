@@ -16,6 +16,7 @@
  *  - `ahead` never has an empty array with room before it: `first` is below its length, or both are 0.
  */
 import { READY } from "../runtime/netpoll.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import type { Device } from "../runtime/runtime.ts";
 import { Timer } from "../runtime/timers.ts";
@@ -287,6 +288,7 @@ export class DatagramFD extends FD {
   private noteRead(n: number): number {
     if (n >= 0) {
       this.device.runtime.bytesRead += n;
+      if (observer.moved !== null) observer.moved(this.owner, "read", n);
       this.rare?.deadlines?.active();
       return n;
     }
@@ -504,6 +506,7 @@ export class DatagramFD extends FD {
   private noteWritten(n: number): number {
     if (n >= 0) {
       this.device.runtime.bytesWritten += n;
+      if (observer.moved !== null) observer.moved(this.owner, "write", n);
       this.rare?.deadlines?.active();
     } else if (n === -EAGAIN) this.pd.wg = null;
     return n;

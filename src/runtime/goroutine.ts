@@ -13,6 +13,7 @@
  *    their numbers: whoever reports on goroutines finds all of them, also those it came too late for.
  */
 import { Ring } from "../internal/ring.ts";
+import { awaited } from "./awaited.ts";
 import { observer } from "./observer.ts";
 import { originOf, recordOrigin } from "./origin.ts";
 import { endsQuietly, panic } from "./panic.ts";
@@ -46,6 +47,11 @@ export function liveGoroutines(): Goroutine<unknown>[] {
   const live: Goroutine<unknown>[] = [];
   for (let g = newest; g !== undefined; g = g.older) live.push(g);
   return live.reverse();
+}
+
+/** It is not in the list of live ones any more. */
+export function hasEnded(g: Goroutine<unknown>): boolean {
+  return g.newer === undefined && g !== newest;
 }
 
 /** Goroutines that may still wait when the program is over. */
@@ -110,8 +116,11 @@ export class Goroutine<T> {
     this.joined = true;
     // A promise of the caller's own: a rejection that the caller drops is reported by Node. Before
     // the start there is no result yet; the start's own microtask comes first in the queue.
-    if (this.result !== undefined) return this.result.then();
-    return settled.then(() => this.result as Promise<T>);
+    const end =
+      this.result === undefined
+        ? settled.then(() => this.result as Promise<T>)
+        : this.result.then();
+    return observer.parked === null ? end : awaited(end, "join", this, "end");
   }
 
   /**

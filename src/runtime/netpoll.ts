@@ -126,6 +126,13 @@ export class PollCache {
     return this.slots.length - this.freeSlots.length;
   }
 
+  /** Every waiter that is parked on a descriptor, for reports. */
+  waiters(): Waiter[] {
+    return this.slots
+      .flatMap((pd) => [pd?.rg, pd?.wg])
+      .filter((waiter) => waiter != null && waiter !== READY) as Waiter[];
+  }
+
   alloc(): PollDesc {
     this.allocated++;
     this.sequence = (this.sequence + 1) | 0;

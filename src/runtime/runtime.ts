@@ -15,6 +15,7 @@ import { type GoroutineStats, goroutineStats } from "./goroutine.ts";
 import { type Host, NodeHost, PortableHost } from "./host.ts";
 import { PollCache, type Poller } from "./netpoll.ts";
 import { EpollPoller } from "./netpoll_epoll.ts";
+import { observer } from "./observer.ts";
 import { parked, type Resolve, resolver } from "./park.ts";
 import { Scheduler } from "./sched.ts";
 import { Timer, Timers } from "./timers.ts";
@@ -41,6 +42,7 @@ class Sleeper extends Timer {
   fire(): void {
     this.signal?.removeEventListener("abort", this);
     this.runtime.release();
+    if (observer.resumed !== null) observer.resumed(this);
     this.resolve();
   }
 }
@@ -183,7 +185,9 @@ export class Runtime implements Device<Kernel> {
     if (signal?.aborted === true) return Promise.resolve();
     const promise = parked<void>();
     this.hold();
-    this.timers.arm(new Sleeper(this, resolver(), signal), this.clock.now() + ms);
+    const sleeper = new Sleeper(this, resolver(), signal);
+    this.timers.arm(sleeper, this.clock.now() + ms);
+    if (observer.parked !== null) observer.parked(sleeper, "sleep", sleeper);
     return promise;
   }
 
@@ -191,6 +195,7 @@ export class Runtime implements Device<Kernel> {
   private readonly onBatch = (n: number): void => {
     if (n < 0) throw new Error(`coronet: the poller stopped: ${errorName(-n)}`);
     const runnable = this.poller.collect(n);
+    if (observer.turn !== null) observer.turn("poll", runnable.length);
     this.sched.beginTurn(runnable.length);
     for (const waiter of runnable) waiter.ready();
   };

@@ -15,6 +15,7 @@
  * the part per goroutine lets a large batch answer its requests without queueing.
  */
 import type { Host } from "./host.ts";
+import { observer } from "./observer.ts";
 import { parked, type Resolve, resolver } from "./park.ts";
 
 /** The budget is counted in what an operation in memory costs. */
@@ -40,6 +41,7 @@ class Yielded<T> implements Waiter {
   }
 
   ready(): void {
+    if (observer.dequeued !== null) observer.dequeued(this);
     this.resolve(this.value);
   }
 }
@@ -105,7 +107,7 @@ export class Scheduler {
    */
   wake<T>(resolve: Resolve<T>, value: T): void {
     if (this.budget > 0) resolve(value);
-    else this.enqueue(new Yielded(resolve, value));
+    else this.yielded(new Yielded(resolve, value), false);
   }
 
   /** Draws the cost of an operation in memory; false when its goroutine has to `defer`. */
@@ -116,14 +118,20 @@ export class Scheduler {
   /** A result that its goroutine sees in a later turn, because the budget is used up. */
   defer<T>(value: T): Promise<T> {
     this.exhausted++;
+    if (observer.exhausted !== null) observer.exhausted();
     return this.later(value);
   }
 
   /** Puts the calling goroutine at the back of the run queue. */
   later<T>(value: T): Promise<T> {
     const promise = parked<T>();
-    this.enqueue(new Yielded(resolver<T>(), value));
+    this.yielded(new Yielded(resolver<T>(), value), true);
     return promise;
+  }
+
+  private yielded(waiter: Waiter, own: boolean): void {
+    if (observer.queued !== null) observer.queued(waiter, own);
+    this.enqueue(waiter);
   }
 
   /** Puts a waiter at the back of the run queue. */
@@ -134,6 +142,7 @@ export class Scheduler {
   private readonly runQueue = (): void => {
     const batch = this.queue;
     this.queue = [];
+    if (observer.turn !== null) observer.turn("queue", batch.length);
     this.beginTurn(batch.length);
     for (const waiter of batch) waiter.ready();
   };

@@ -10,6 +10,7 @@
 import type { Clock } from "../internal/clock.ts";
 import { Heap, type HeapEntry } from "../internal/heap.ts";
 import type { Host } from "./host.ts";
+import { observer } from "./observer.ts";
 
 /** A caller's duration, checked: any number, also Infinity, but not NaN. */
 export function milliseconds(ms: number, what: string): number {
@@ -78,6 +79,7 @@ export class Timers {
       if (timer.index !== -1 || timer.when > now) continue;
       this.fired++;
       this.lateness = now - timer.when;
+      if (observer.fired !== null) observer.fired(timer, this.lateness);
       timer.fire(now);
     }
   }

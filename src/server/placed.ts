@@ -9,6 +9,7 @@ import { addrOfText } from "../net/addr.ts";
 import { errorOf } from "../net/errors.ts";
 import type { SocketConn } from "../net/socket.ts";
 import type { FD } from "../poll/fd.ts";
+import { awaited } from "../runtime/awaited.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { nativeKernel } from "../syscall/native.ts";
@@ -51,7 +52,7 @@ export class PlacedConns {
     if (conn !== undefined || this.left) return Promise.resolve(conn);
     const next = parked<SocketConn | undefined>();
     this.waiting = resolver();
-    return next;
+    return awaited(next, "placed conn", this);
   }
 
   /** Takes what is there, and nothing more after that. */

@@ -12,6 +12,7 @@ import { availableParallelism } from "node:os";
 import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Piscina as Pool } from "piscina";
+import { awaited } from "../runtime/awaited.ts";
 import { CanceledError } from "../runtime/canceled.ts";
 import { ENDS_GOROUTINE } from "../runtime/panic.ts";
 import { runtime } from "../runtime/runtime.ts";
@@ -130,7 +131,8 @@ export async function task<R = unknown>(
   try {
     pool ??= makePool();
     const request: TaskRequest = { url, name, args };
-    answer = await (await pool).run(request, { signal: abort.signal });
+    const running = (await pool).run(request, { signal: abort.signal }) as Promise<TaskAnswer>;
+    answer = await awaited(running, "task", { url, name });
   } catch (error) {
     if (!abort.signal.aborted) throw failureOf(error, what);
     if (canceled()) throw new CanceledError(`task ${what}`, signal?.reason);

@@ -46,7 +46,7 @@ class Opened {
 /** Parked in wait(). */
 class AtomicWaiter<N> extends ListEntry {
   readonly expected: N;
-  readonly resolve: Resolve<N>;
+  resolve: Resolve<N>;
   private cancel: Cancel | undefined;
 
   constructor(expected: N, resolve: Resolve<N>) {
@@ -57,7 +57,7 @@ class AtomicWaiter<N> extends ListEntry {
   }
 
   cancelBy(signal: AbortSignal): void {
-    this.cancel = new Cancel(signal, this, this.resolve as Resolve<never>, "atomic wait");
+    this.cancel = new Cancel(signal, this, "atomic wait");
   }
 
   changed(value: N): void {
@@ -115,31 +115,37 @@ export abstract class SharedAtomic<N extends number | bigint> implements Wakeabl
 
   /** The value. */
   load(): N {
+    if (observer.acquired !== null) observer.acquired(this, "shared");
     return this.atomics.load(this.cells, 0);
   }
 
   /** Sets the value. */
   store(value: N): void {
+    if (observer.released !== null) observer.released(this, "shared");
     this.atomics.store(this.cells, 0, this.check(value));
   }
 
   /** Adds, and gives the sum. Beyond its range it begins again at the other end. */
   add(by: N): N {
+    this.noteChange();
     return this.sum(this.atomics.add(this.cells, 0, this.check(by)), by);
   }
 
   /** Subtracts, and gives the difference. */
   sub(by: N): N {
+    this.noteChange();
     return this.difference(this.atomics.sub(this.cells, 0, this.check(by)), by);
   }
 
   /** Sets the value, and gives the one before. */
   exchange(value: N): N {
+    this.noteChange();
     return this.atomics.exchange(this.cells, 0, this.check(value));
   }
 
   /** Sets the value if it is `expected`; says whether it did. */
   compareAndSwap(expected: N, replacement: N): boolean {
+    this.noteChange();
     const { atomics, cells } = this;
     const before = this.check(expected);
     return atomics.compareExchange(cells, 0, before, this.check(replacement)) === before;
@@ -185,6 +191,12 @@ export abstract class SharedAtomic<N extends number | bigint> implements Wakeabl
     return promise;
   }
 
+  /** A change comes after every change before it. */
+  private noteChange(): void {
+    if (observer.acquired !== null) observer.acquired(this, "shared");
+    if (observer.released !== null) observer.released(this, "shared");
+  }
+
   /** @internal Called by the poller after a wake-up. */
   woken(): void {
     const { word, bit } = thread();
@@ -200,6 +212,7 @@ export abstract class SharedAtomic<N extends number | bigint> implements Wakeabl
       const next = waiter?.newer as AtomicWaiter<N> | undefined;
       if (waiter !== undefined && waiter.expected !== value) {
         this.waiters.remove(waiter);
+        if (observer.acquired !== null) observer.acquired(this, "shared", waiter);
         waiter.changed(value);
       }
       waiter = next;

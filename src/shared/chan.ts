@@ -203,7 +203,10 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     try {
       const message = this.encode(value);
       const result = this.senders.length > 0 ? FULL : this.post(message, 1);
-      if (result === SENT) return completed();
+      if (result === SENT) {
+        this.noteSent(undefined);
+        return completed();
+      }
       if (result === CLOSED) throw new ChanError(SEND_ON_CLOSED);
       return this.parkSender(message, signal);
     } catch (error) {
@@ -221,13 +224,17 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     try {
       const n = this.receivers.length > 0 ? NONE : this.kernel.chanReceive(this.operation + 1);
       if (n >= 0) {
+        this.noteReceived(undefined);
         // Written out, so that the compiler sees the array and needs not look for a `then` in it.
         const value = decodeScratch(n & 7, n >> 3) as T;
         const { sched } = runtime();
         return sched.spend() ? Promise.resolve([value, true]) : sched.defer([value, true]);
       }
       const got = n === NONE ? undefined : this.taken(n, 1);
-      if (got !== undefined) return runtime().sched.completeLight(got as Received<T>);
+      if (got !== undefined) {
+        this.noteReceived(undefined);
+        return runtime().sched.completeLight(got as Received<T>);
+      }
       return this.parkReceiver(signal);
     } catch (error) {
       return Promise.reject(error);
@@ -244,13 +251,17 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     if (this.senders.length > 0) return false;
     const result = this.post(message, 0);
     if (result === CLOSED) throw new ChanError(SEND_ON_CLOSED);
-    return result === SENT;
+    if (result !== SENT) return false;
+    this.noteSent(undefined);
+    return true;
   }
 
   /** Receives if that needs no wait; `undefined` when it would have to. */
   tryReceive(): Received<T> | undefined {
     if (this.receivers.length > 0) this.serveReceivers();
-    return this.receivers.length > 0 ? undefined : (this.take(0) as Received<T> | undefined);
+    const got = this.receivers.length > 0 ? undefined : this.take(0);
+    if (got !== undefined) this.noteReceived(undefined);
+    return got as Received<T> | undefined;
   }
 
   /**
@@ -259,6 +270,7 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
    */
   close(): void {
     if (this.kernel.chanClose(this.id) === CLOSED) throw new ChanError("close of closed channel");
+    this.noteSent(undefined);
     this.serve();
   }
 
@@ -349,6 +361,7 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
     try {
       const n = this.receivers.length > 0 ? NONE : this.kernel.chanReceive(this.operation + 1);
       if (n >= 0) {
+        this.noteReceived(undefined);
         const value = decodeScratch(n & 7, n >> 3) as T;
         const { sched } = runtime();
         return sched.spend()
@@ -357,6 +370,7 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
       }
       const got = n === NONE ? undefined : this.taken(n, 1);
       if (got === undefined) return this.parkStep();
+      this.noteReceived(undefined);
       if (!got[1]) return Promise.resolve({ value: undefined, done: true });
       return Promise.resolve({ value: got[0] as T, done: false });
     } catch (error) {
@@ -390,6 +404,7 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
       }
       if (got === undefined) return;
       const receiver = receivers.shift() as Receiver<unknown>;
+      this.noteReceived(receiver);
       if (got[1]) receiver.take(got[0], false);
       else receiver.end();
     }
@@ -408,9 +423,19 @@ export class SharedChan<in out T> implements SendChan<T>, ReceiveChan<T>, Select
       }
       if (result === FULL) return;
       senders.shift();
-      if (result === SENT) sender.sent(false);
-      else sender.refused();
+      if (result === SENT) {
+        this.noteSent(sender);
+        sender.sent(false);
+      } else sender.refused();
     }
+  }
+
+  private noteSent(sender: Sender<unknown> | undefined): void {
+    if (observer.released !== null) observer.released(this, "shared", sender?.waiter);
+  }
+
+  private noteReceived(receiver: Receiver<unknown> | undefined): void {
+    if (observer.acquired !== null) observer.acquired(this, "shared", receiver?.waiter);
   }
 
   /** Nobody of this thread waits on that side any more. */

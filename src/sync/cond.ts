@@ -13,6 +13,7 @@
  */
 import { List } from "../internal/list.ts";
 import { CanceledError } from "../runtime/canceled.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { Locker, type Mutex, type MutexGuard } from "./mutex.ts";
 import { refused, type WaitOptions } from "./waiter.ts";
@@ -113,7 +114,11 @@ export class Cond {
 
   /** Wakes the goroutine that waits the longest, if there is one. */
   signal(): void {
-    this.waiters.shift()?.proceed();
+    const next = this.waiters.shift();
+    if (next === undefined) return;
+    if (observer.released !== null) observer.released(this, "signal");
+    if (observer.acquired !== null) observer.acquired(this, "signal", next);
+    next.proceed();
   }
 
   /** Wakes every goroutine that waits now. */

@@ -14,6 +14,7 @@ import { background, type Context } from "../context/context.ts";
 import type { ContextParent } from "../context/signal.ts";
 import { List } from "../internal/list.ts";
 import { type AnyFunction, Goroutine, launch } from "../runtime/goroutine.ts";
+import { observer } from "../runtime/observer.ts";
 import { recordOrigin } from "../runtime/origin.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { completed, refused, SyncWaiter, type WaitOptions } from "./waiter.ts";
@@ -106,6 +107,7 @@ export class ErrGroup {
   go<A extends unknown[]>(fn: (...args: A) => unknown, ...args: A): Promise<void> {
     if (this.start(fn, args, ErrGroup.prototype.go)) return completed();
     recordOrigin(fn, ErrGroup.prototype.go);
+    if (observer.released !== null) observer.released(this, "units");
     const promise = parked<void>();
     this.waiting.push(new PlaceWaiter(this, fn as AnyFunction, args, resolver()));
     return promise;
@@ -137,8 +139,11 @@ export class ErrGroup {
       this.failure = { error };
       this.cancel(error);
     }
+    if (observer.released !== null) observer.released(this, "done");
     const next = this.waiting.shift();
     if (next !== undefined) {
+      // The new one comes after whoever waited to start it.
+      if (observer.acquired !== null) observer.acquired(this, "units");
       launch(new Member(this, next.fn), next.args);
       next.wake();
     } else if (--this.running === 0) this.release();
@@ -159,6 +164,7 @@ export class ErrGroup {
     const { failure, waiters } = this;
     if (waiters.length > 0) this.cancel();
     for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) {
+      if (observer.acquired !== null) observer.acquired(this, "done", next);
       if (failure === undefined) next.wake();
       else next.fail(() => failure.error as Error);
     }
@@ -166,6 +172,7 @@ export class ErrGroup {
 
   private outcome(): Promise<void> {
     this.cancel();
+    if (observer.acquired !== null) observer.acquired(this, "done");
     return this.failure === undefined ? completed() : Promise.reject(this.failure.error);
   }
 }

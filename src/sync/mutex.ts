@@ -12,6 +12,7 @@
  * that calls unlock() instead never reads it, and the next lock gets the same guard again.
  */
 import { List } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { SyncError } from "./errors.ts";
@@ -116,6 +117,7 @@ export class Mutex {
     if (this.holder !== undefined) return this.park(signal);
     const guard = this.nextGuard();
     this.holder = guard;
+    if (observer.acquired !== null) observer.acquired(this, "lock");
     const { sched } = runtime();
     if (!sched.spend()) return sched.defer(guard);
     return guard.taken ?? this.makePromise(guard);
@@ -133,6 +135,7 @@ export class Mutex {
   tryLock(): MutexGuard | undefined {
     if (this.holder !== undefined) return undefined;
     this.holder = this.nextGuard();
+    if (observer.acquired !== null) observer.acquired(this, "lock");
     return this.holder;
   }
 
@@ -140,6 +143,8 @@ export class Mutex {
   unlock(): void {
     if (this.holder === undefined) throw new SyncError("unlock of unlocked Mutex");
     const next = this.waiters.shift();
+    if (observer.released !== null) observer.released(this, "lock");
+    if (observer.acquired !== null && next !== undefined) observer.acquired(this, "lock", next);
     this.holder = next === undefined ? undefined : next.grant(this);
   }
 
@@ -174,8 +179,12 @@ export class Mutex {
 
   /** @internal Gives a waiter the lock, or a place among those who wait for it. */
   admit(waiter: Locker<never>): void {
-    if (this.holder === undefined) this.holder = waiter.grant(this);
-    else this.waiters.push(waiter);
+    if (this.holder !== undefined) {
+      this.waiters.push(waiter);
+      return;
+    }
+    if (observer.acquired !== null) observer.acquired(this, "lock", waiter);
+    this.holder = waiter.grant(this);
   }
 
   /** @internal A waiter that gave up held nobody back. */

@@ -6,6 +6,7 @@
  *  - Nobody goes on before the function has ended: who comes while it runs waits for its end.
  */
 import { List } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { completed, refused, SyncWaiter, type WaitOptions } from "./waiter.ts";
 
@@ -40,10 +41,17 @@ class Run<T> {
   /** It has ended: `outcome` is what each of those who wait gets. */
   end(outcome: T | Promise<T>): void {
     this.state = DONE;
+    if (observer.released !== null) observer.released(this, "once");
     const { waiters } = this;
     for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) {
+      if (observer.acquired !== null) observer.acquired(this, "once", next);
       next.wake(outcome as T);
     }
+  }
+
+  /** A call has found it done. */
+  seen(): void {
+    if (observer.acquired !== null) observer.acquired(this, "once");
   }
 
   gaveUp(): void {}
@@ -83,7 +91,10 @@ export class Once {
     const { run } = this;
     const signal = options?.signal;
     if (signal?.aborted === true) return refused("once do", signal);
-    if (run.state === DONE) return completed();
+    if (run.state === DONE) {
+      run.seen();
+      return completed();
+    }
     if (run.state === RUNNING) return run.park(signal);
     run.state = RUNNING;
     return this.first(fn);
@@ -124,7 +135,7 @@ export function onceValue<T>(fn: () => T | Promise<T>): (options?: WaitOptions) 
       run.state = RUNNING;
       outcome = call(fn);
       outcome.then(end, end);
-    }
+    } else run.seen();
     // A promise of the caller's own: a rejection that the caller drops is reported by Node.
     return outcome.then();
   };

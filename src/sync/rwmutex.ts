@@ -15,6 +15,7 @@
  *    for (its Symbol.dispose was read, see mutex.ts): runlock() cannot end one of those.
  */
 import { List } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { SyncError } from "./errors.ts";
@@ -135,6 +136,7 @@ export class RWMutex {
   tryLock(): WriteGuard | undefined {
     if (this.writer !== undefined || this.readers > 0) return undefined;
     this.writer = new WriteGuard(this);
+    if (observer.acquired !== null) observer.acquired(this, "write");
     return this.writer;
   }
 
@@ -142,6 +144,7 @@ export class RWMutex {
   unlock(): void {
     if (this.writer === undefined) throw new SyncError("unlock of unlocked RWMutex");
     this.writer = undefined;
+    if (observer.released !== null) observer.released(this, "write");
     if (this.waitingReaders.length > 0) this.admitReaders();
     else this.admitWriter();
   }
@@ -156,7 +159,7 @@ export class RWMutex {
     const signal = options?.signal;
     if (signal?.aborted === true) return refused("rwmutex rlock", signal);
     if (!this.readable) return this.parkReader(signal);
-    const guard = this.admitReader();
+    const guard = this.admitReader(undefined);
     const { sched } = runtime();
     if (!sched.spend()) return sched.defer(guard);
     guard.taken ??= Promise.resolve(guard);
@@ -165,7 +168,7 @@ export class RWMutex {
 
   /** Takes a share of the lock if that needs no wait, else gives undefined. */
   tryRLock(): ReadGuard | undefined {
-    return this.readable ? this.admitReader() : undefined;
+    return this.readable ? this.admitReader(undefined) : undefined;
   }
 
   /**
@@ -214,7 +217,8 @@ export class RWMutex {
 
   // With no reader inside, every earlier lease is over and nobody can tell the spare guard from a new
   // one. Two readers at once need two guards.
-  private admitReader(): ReadGuard {
+  private admitReader(waiter: ReadWaiter | undefined): ReadGuard {
+    if (observer.acquired !== null) observer.acquired(this, "read", waiter);
     if (this.readers++ > 0) return new ReadGuard(this);
     this.spare ??= new ReadGuard(this);
     return this.spare;
@@ -223,7 +227,7 @@ export class RWMutex {
   private admitReaders(): void {
     const { waitingReaders } = this;
     for (let next = waitingReaders.shift(); next !== undefined; next = waitingReaders.shift()) {
-      next.wake(this.admitReader());
+      next.wake(this.admitReader(next));
     }
   }
 
@@ -231,10 +235,12 @@ export class RWMutex {
     const next = this.waitingWriters.shift();
     if (next === undefined) return;
     this.writer = new WriteGuard(this);
+    if (observer.acquired !== null) observer.acquired(this, "write", next);
     next.wake(this.writer);
   }
 
   private leave(): void {
+    if (observer.released !== null) observer.released(this, "read");
     if (--this.readers === 0) this.admitWriter();
   }
 

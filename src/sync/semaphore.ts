@@ -9,6 +9,7 @@
  *  - A guard gives back what it was made for, once.
  */
 import { List } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { SyncError } from "./errors.ts";
@@ -100,7 +101,7 @@ export class Semaphore {
     this.checkDemand(units);
     const signal = options?.signal;
     if (signal?.aborted === true) return refused("semaphore acquire", signal);
-    if (units <= this.available) return runtime().sched.completeLight(this.take(units));
+    if (units <= this.available) return runtime().sched.completeLight(this.take(units, undefined));
     const promise = parked<SemaphoreGuard>();
     const resolve: Resolve<SemaphoreGuard> = resolver();
     this.waiters.push(new AcquireWaiter(this, units, resolve, signal));
@@ -110,7 +111,7 @@ export class Semaphore {
   /** Takes so many units if that needs no wait, else gives undefined. */
   tryAcquire(units = 1): SemaphoreGuard | undefined {
     this.checkDemand(units);
-    return units <= this.available ? this.take(units) : undefined;
+    return units <= this.available ? this.take(units, undefined) : undefined;
   }
 
   /** Gives units back. Throws when fewer were taken. */
@@ -120,6 +121,7 @@ export class Semaphore {
       throw new SyncError(`semaphore released ${units} of ${this.used} units that were taken`);
     }
     this.used -= units;
+    if (observer.released !== null) observer.released(this, "units", undefined, units);
     this.admit();
   }
 
@@ -134,12 +136,13 @@ export class Semaphore {
       const next = waiters.peek();
       if (next === undefined || next.units > this.capacity - this.used) return;
       waiters.shift();
-      next.wake(this.take(next.units));
+      next.wake(this.take(next.units, next));
     }
   }
 
-  private take(units: number): SemaphoreGuard {
+  private take(units: number, waiter: AcquireWaiter | undefined): SemaphoreGuard {
     this.used += units;
+    if (observer.acquired !== null) observer.acquired(this, "units", waiter, units);
     return new SemaphoreGuard(this, units);
   }
 

@@ -4,6 +4,7 @@
  * Invariant: a key has an entry exactly while its call is under way and was not forgotten.
  */
 import { List } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { refused, SyncWaiter, type WaitOptions } from "./waiter.ts";
 
@@ -40,15 +41,21 @@ class Call<V> {
 
   succeed(value: V): void {
     const flight = { value, shared: this.callers > 1 };
-    const { waiters } = this;
-    for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) next.wake(flight);
+    for (let next = this.next(); next !== undefined; next = this.next()) next.wake(flight);
   }
 
   fail(error: unknown): void {
-    const { waiters } = this;
-    for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) {
+    for (let next = this.next(); next !== undefined; next = this.next()) {
       next.fail(() => error as Error);
     }
+  }
+
+  private next(): FlightWaiter<V> | undefined {
+    const next = this.waiters.shift();
+    if (next === undefined) return undefined;
+    if (observer.released !== null) observer.released(this, "once");
+    if (observer.acquired !== null) observer.acquired(this, "once", next);
+    return next;
   }
 
   gaveUp(): void {}

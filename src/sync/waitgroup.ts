@@ -8,6 +8,7 @@
  */
 import { List } from "../internal/list.ts";
 import { type AnyFunction, Goroutine, launch } from "../runtime/goroutine.ts";
+import { observer } from "../runtime/observer.ts";
 import { panic } from "../runtime/panic.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { runtime } from "../runtime/runtime.ts";
@@ -90,6 +91,7 @@ export class WaitGroup {
       );
     }
     this.counter = counter;
+    if (observer.released !== null && delta < 0) observer.released(this, "done");
     if (counter === 0 && this.waiters.length > 0) this.release();
   }
 
@@ -135,6 +137,7 @@ export class WaitGroup {
 
   private pass(): Promise<void> {
     this.passing++;
+    if (observer.acquired !== null) observer.acquired(this, "done");
     const { sched } = runtime();
     const now = sched.spend() ? settled : sched.defer<void>(undefined);
     return now.then(() => {
@@ -144,6 +147,9 @@ export class WaitGroup {
 
   private release(): void {
     const { waiters } = this;
-    for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) next.wake();
+    for (let next = waiters.shift(); next !== undefined; next = waiters.shift()) {
+      if (observer.acquired !== null) observer.acquired(this, "done", next);
+      next.wake();
+    }
   }
 }

@@ -11,6 +11,7 @@ import type { Addr, StreamNetwork } from "../net/addr.ts";
 import { addrOf } from "../net/addr.ts";
 import type { Listener } from "../net/listener.ts";
 import { type Adopt, accept, acceptNow } from "../poll/accept.ts";
+import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
@@ -214,7 +215,7 @@ export class Acceptor<S, R extends Recipient<S>> {
   private room(): Promise<void> {
     const room = parked<void>();
     this.waiting.push(resolver());
-    return room;
+    return awaited(room, "accept room", this);
   }
 
   private wake(): void {

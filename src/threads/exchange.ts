@@ -26,6 +26,7 @@
 import type { NetError } from "../net/errors.ts";
 import type { SocketConn } from "../net/socket.ts";
 import { FD } from "../poll/fd.ts";
+import { awaited } from "../runtime/awaited.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { BUSY, CANCELED, CLOSED, THREAD_GONE } from "../syscall/errno.ts";
@@ -215,7 +216,7 @@ export class Exchange {
       if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
       throw conn.failed("transfer", THREAD_GONE, `thread ${target} takes nothing any more`, cause);
     }
-    return await settled;
+    return await awaited(settled, "transfer", conn);
   }
 
   private post(

@@ -1,0 +1,188 @@
+/**
+ * registry.ts: what every goroutine is doing: what it waits for, since when, and who started it.
+ *
+ * It is kept only while a tool needs it (watchGoroutines), because it costs a little at every wait. Of
+ * what began before, goroutines and their names are known all the same (the runtime has a list), and
+ * waits for I/O; who it is that waits there is not.
+ *
+ * Invariants
+ *  - A wait is in `waits` from parked to resumed, by its waiter.
+ *  - Nothing here keeps a goroutine alive that has ended.
+ */
+import { Op } from "../poll/op.ts";
+import { Watch } from "../poll/read.ts";
+import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
+import { runtime } from "../runtime/runtime.ts";
+import { attach } from "./observers.ts";
+import { currentGoroutine, trackGoroutines } from "./who.ts";
+
+/** One thing that is waited for. */
+export interface Wait {
+  /** What settles it: see runtime/observer.ts. */
+  readonly waiter: object;
+  /** "mutex lock", "chan receive", "read", … */
+  readonly kind: string;
+  readonly object: object;
+  /** When it began, by performance.now(). */
+  readonly since: number;
+  /** Who waits; undefined when it is no goroutine, or not known. */
+  readonly goroutine: Goroutine<unknown> | undefined;
+}
+
+/** Names that a program gives its goroutines, for profiles and dumps. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** What is known of a goroutine beside its record in the runtime. */
+export interface Known {
+  /** Who started it; undefined when it was no goroutine. */
+  readonly parent: { readonly id: number; readonly name: string } | undefined;
+  /** When it was started, by performance.now(). */
+  readonly since: number;
+  labels: Labels | undefined;
+}
+
+/** A conn or listener that is open. */
+export interface Opened {
+  readonly endpoint: object;
+  /** By performance.now(). */
+  readonly since: number;
+  /** Who opened it. */
+  readonly goroutine: Goroutine<unknown> | undefined;
+}
+
+const now = performance.now.bind(performance);
+const waits = new Map<object, Wait>();
+/** Goroutines in the run queue, by what stands there for them. */
+const queue = new Map<object, Goroutine<unknown>>();
+const known = new WeakMap<Goroutine<unknown>, Known>();
+const endpoints = new Map<object, Opened>();
+let users = 0;
+let stop = (): void => {};
+
+function started(g: Goroutine<unknown>): void {
+  const parent = currentGoroutine();
+  known.set(g, {
+    // Not the goroutine itself: it would keep all of its ancestors.
+    parent: parent === undefined ? undefined : { id: parent.id, name: parent.name },
+    since: now(),
+    labels: parent === undefined ? undefined : known.get(parent)?.labels,
+  });
+}
+
+function parked(waiter: object, kind: string, object: object): void {
+  waits.set(waiter, { waiter, kind, object, since: now(), goroutine: currentGoroutine() });
+}
+
+function resumed(waiter: object): void {
+  waits.delete(waiter);
+}
+
+function queued(waiter: object, own: boolean): void {
+  const g = own ? currentGoroutine() : undefined;
+  if (g !== undefined) queue.set(waiter, g);
+}
+
+function dequeued(waiter: object): void {
+  queue.delete(waiter);
+}
+
+function opened(endpoint: object): void {
+  endpoints.set(endpoint, { endpoint, since: now(), goroutine: currentGoroutine() });
+}
+
+function closed(endpoint: object): void {
+  endpoints.delete(endpoint);
+}
+
+/** Waits for I/O that began before anybody looked. */
+function findWaits(): void {
+  for (const waiter of runtime().cache.waiters()) {
+    if (!(waiter instanceof Op) || waiter instanceof Watch) continue;
+    const { kind, fd } = waiter;
+    waits.set(waiter, { waiter, kind, object: fd.owner, since: now(), goroutine: undefined });
+  }
+}
+
+function begin(): void {
+  const untrack = trackGoroutines();
+  const detach = attach({ started, parked, resumed, queued, dequeued, opened, closed });
+  findWaits();
+  stop = () => {
+    detach();
+    untrack();
+    waits.clear();
+    queue.clear();
+    endpoints.clear();
+  };
+}
+
+/** Begins to keep the registry. Returns what ends it, once; it is kept as long as somebody needs it. */
+export function watchGoroutines(): () => void {
+  if (users++ === 0) begin();
+  let over = false;
+  return () => {
+    if (over) return;
+    over = true;
+    if (--users === 0) stop();
+  };
+}
+
+/** Whether the registry is kept. */
+export function isWatching(): boolean {
+  return users > 0;
+}
+
+/** Everything that is waited for now, in the order in which it began. */
+export function allWaits(): Wait[] {
+  return [...waits.values()];
+}
+
+/** The wait of a waiter, while it lasts. */
+export function waitOf(waiter: object): Wait | undefined {
+  return waits.get(waiter);
+}
+
+/** What each goroutine waits for, and undefined what others do or what nobody knows the owner of. */
+export function waitsByGoroutine(): Map<Goroutine<unknown> | undefined, Wait[]> {
+  const byGoroutine = new Map<Goroutine<unknown> | undefined, Wait[]>();
+  for (const wait of waits.values()) {
+    const { goroutine } = wait;
+    const g = goroutine === undefined || hasEnded(goroutine) ? undefined : goroutine;
+    const list = byGoroutine.get(g);
+    if (list === undefined) byGoroutine.set(g, [wait]);
+    else list.push(wait);
+  }
+  return byGoroutine;
+}
+
+/** Goroutines that stand in the run queue. */
+export function queuedGoroutines(): Set<Goroutine<unknown>> {
+  return new Set(queue.values());
+}
+
+/** What is known of a goroutine; undefined when it was started before anybody looked. */
+export function knownOf(g: Goroutine<unknown>): Known | undefined {
+  return known.get(g);
+}
+
+/** Conns and listeners that were opened while somebody looked, and are open. */
+export function openEndpoints(): Opened[] {
+  return [...endpoints.values()];
+}
+
+/** Gives the goroutine that runs, and those that it starts from now on, labels of their own. */
+export function setLabels(labels: Labels): void {
+  const g = currentGoroutine();
+  if (g === undefined) return;
+  const entry = known.get(g) ?? { parent: undefined, since: now(), labels: undefined };
+  entry.labels = { ...entry.labels, ...labels };
+  known.set(g, entry);
+}
+
+/** The labels of a goroutine. */
+export function labelsOf(g: Goroutine<unknown>): Labels {
+  return known.get(g)?.labels ?? {};
+}
+
+/** Live goroutines, by number. */
+export { liveGoroutines };
