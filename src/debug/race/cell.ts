@@ -105,8 +105,7 @@ export function watch<T extends object>(object: T, name: string, watcher: Watche
   const known = proxies.get(object);
   if (known !== undefined) return known as T;
   const cell = new Cell(name, watcher);
-  const cell = new Cell(name, watcher);
-  const proxy = new Proxy(object, handlerFor(object, cell));
+  const proxy = new Proxy(object, handlerFor(object, cell)) as T;
   cells.set(object, cell);
   proxies.set(object, proxy);
   plain.set(proxy, object);
