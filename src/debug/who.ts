@@ -23,8 +23,9 @@ function begin(): void {
   store.enterWith(undefined);
   detach = attach({
     running: (g) => store.enterWith(g),
-    // The host remembers who asked for the turn; it is nobody's.
+    // The host remembers who asked for the turn or the timer; it is nobody's.
     turn: () => store.enterWith(undefined),
+    fired: () => store.enterWith(undefined),
   });
 }
 

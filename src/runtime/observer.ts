@@ -32,6 +32,9 @@
  *   k-th receive → (k+capacity)-th send          by counting the same calls; without a capacity
  *                                 sender and receiver meet, so each comes after the other
  *   close → receive that sees it  released(chan, "close"), acquired(chan, "close", receiver)
+ *   the end of a context or an abort → what it ends      released(signal or scope, "cancel"), acquired(it,
+ *                                 "cancel", waiter) by a wait that it ends or a look at ctx.err
+ *   afterFunc, Timer.func → start                released(timer, "once"), acquired(timer, "once", g)
  * Channels and atomics between threads say the same for this thread's side with "shared": what one
  * goroutine of the thread released there may reach any other.
  */
@@ -50,6 +53,7 @@ export type SyncTag =
   | "receive"
   | "close"
   | "end"
+  | "cancel"
   | "shared";
 
 export interface Observer {

@@ -8,11 +8,11 @@
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import {
-  Function as PprofFunction,
   Label,
   Line,
   Location,
   Mapping,
+  Function as PprofFunction,
   Profile,
   Sample,
   StringTable,
@@ -86,7 +86,8 @@ export class ProfileBuilder {
       return;
     }
     const label = Object.entries(labels).map(
-      ([name, value]) => new Label({ key: this.strings.dedup(name), str: this.strings.dedup(value) }),
+      ([name, value]) =>
+        new Label({ key: this.strings.dedup(name), str: this.strings.dedup(value) }),
     );
     this.samples.set(key, new Sample({ locationId, value: values.map(Math.round), label }));
   }

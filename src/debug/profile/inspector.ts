@@ -4,7 +4,7 @@
  * They are this thread's: a worker thread takes its own.
  */
 import { Session } from "node:inspector";
-import { type Frame, type Labels, pathOf, ProfileBuilder } from "./encode.ts";
+import { type Frame, type Labels, ProfileBuilder, pathOf } from "./encode.ts";
 import { Timeline } from "./labels.ts";
 
 /** Microseconds between two samples of a CPU profile: 100 a second, as Go's. */

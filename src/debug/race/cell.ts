@@ -213,7 +213,16 @@ function cellOf(proxy: object): [object: object, cell: Cell] {
 
 /** An array's method that changes it as one step; `from` says from which element on. */
 function mutator(
-  name: "push" | "pop" | "shift" | "unshift" | "splice" | "sort" | "reverse" | "fill" | "copyWithin",
+  name:
+    | "push"
+    | "pop"
+    | "shift"
+    | "unshift"
+    | "splice"
+    | "sort"
+    | "reverse"
+    | "fill"
+    | "copyWithin",
   from: (length: number, args: unknown[]) => number,
 ): Method {
   return function (...args) {

@@ -4,8 +4,8 @@
  * accesses.ts says what a race is, clocks.ts and edges.ts what is ordered, cell.ts how accesses are
  * seen. docs/decisions/race.md has the reasons.
  */
-import { type Access, type Manner, type OnRace, type Place, type Where } from "./accesses.ts";
-import { type Cell, watch, type Watcher } from "./cell.ts";
+import type { Access, Manner, OnRace, Place, Where } from "./accesses.ts";
+import { type Cell, type Watcher, watch } from "./cell.ts";
 import { type RaceOptions, Reporter } from "./report.ts";
 import { detector as slot } from "./shared.ts";
 import { currentStep, currentStrand, followStrands } from "./strands.ts";

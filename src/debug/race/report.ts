@@ -119,7 +119,9 @@ const LINE = "==================\n";
 /** A race as it is printed. */
 export function raceReport(race: Race): string {
   const [before, now] = race.accesses;
-  const parts = [`${LINE}WARNING: RACE on ${race.place}, shared at ${race.sharedAt ?? "unknown"}\n`];
+  const parts = [
+    `${LINE}WARNING: RACE on ${race.place}, shared at ${race.sharedAt ?? "unknown"}\n`,
+  ];
   parts.push(sentence(now), `Previous ${uncapital(sentence(before))}`);
   for (const { goroutine } of [now, before]) {
     if (goroutine === undefined) continue;

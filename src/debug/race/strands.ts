@@ -36,9 +36,24 @@ function strandOf(g: Goroutine<unknown> | undefined): Strand {
   return strand;
 }
 
-/** The strand that runs. */
+/**
+ * The poller or a timer runs, not the program: what they do orders nothing, and what they wake was not
+ * waiting for anybody's doing.
+ */
+let hosting = false;
+
+function endHosting(): void {
+  hosting = false;
+}
+
+function beginHosting(): void {
+  hosting = true;
+  queueMicrotask(endHosting);
+}
+
+/** The strand that runs; one that knows nothing when it is the runtime itself. */
 export function currentStrand(): Strand {
-  return strandOf(currentGoroutine());
+  return hosting ? new Strand(undefined) : strandOf(currentGoroutine());
 }
 
 /** The number of the step that runs: another one after each await. */
@@ -70,12 +85,13 @@ function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined)
 }
 
 function onSettled(promise: Promise<unknown>): void {
-  if (madeIn.get(promise) === step) return;
+  if (hosting || madeIn.get(promise) === step) return;
   settledBy.set(promise, currentStrand().release());
 }
 
 function onBefore(promise: Promise<unknown>): void {
   endStep();
+  hosting = false;
   const awaited = awaitedBy.get(promise);
   const release = awaited === undefined ? undefined : settledBy.get(awaited);
   if (release !== undefined) currentStrand().acquire(release);
@@ -99,13 +115,17 @@ export function followStrands(): () => void {
   const untrack = trackGoroutines();
   const detach = attach({
     started(g) {
-      strandOf(g).acquire(currentStrand().release());
+      const strand = strandOf(g);
+      waiting.set(g, strand);
+      strand.acquire(currentStrand().release());
     },
     ended(g) {
       const strand = strandOf(g);
       released(g, "end", strand);
       strand.ended = true;
     },
+    turn: beginHosting,
+    fired: beginHosting,
     parked(waiter, kind) {
       const strand = currentStrand();
       waiting.set(waiter, strand);
