@@ -30,34 +30,61 @@ function callSite(above: (...args: never[]) => unknown): string | undefined {
   return /\n\s+at (?:.*\()?(.*?)\)?(?:\n|$)/.exec(String(holder.stack))?.[1];
 }
 
-/** The detector while it is on. */
+/** Gets each pair of accesses that race. */
+export type Found = (
+  place: string,
+  sharedAt: string | undefined,
+  before: Access,
+  now: Access,
+) => void;
+
+/** Watches what one call of shared() gave. */
 class Detector implements Watcher {
-  private readonly reporter: Reporter;
+  private readonly found: Found;
   private readonly sharedAt: string | undefined;
 
-  constructor(reporter: Reporter, sharedAt: string | undefined) {
-    this.reporter = reporter;
+  constructor(found: Found, sharedAt: string | undefined) {
+    this.found = found;
     this.sharedAt = sharedAt;
   }
 
   read(place: Place, cell: Cell, key: unknown): void {
-    if (on === undefined) return;
+    if (on !== this.found) return;
     place.read(currentStrand(), currentStep(), where, this.racing(cell, key));
   }
 
   write(place: Place, cell: Cell, key: unknown, manner: Manner): void {
-    if (on === undefined) return;
+    if (on !== this.found) return;
     place.write(currentStrand(), currentStep(), manner, where, this.racing(cell, key));
   }
 
   private racing(cell: Cell, key: unknown): OnRace {
     return (before: Access, now: Access) => {
-      this.reporter.report(cell.nameOf(key), this.sharedAt, before, now);
+      this.found(cell.nameOf(key), this.sharedAt, before, now);
     };
   }
 }
 
-let on: Reporter | undefined;
+/** Who gets the races; undefined while the detector is off. */
+let on: Found | undefined;
+
+/** @internal Begins to watch, and gives every pair to `found`. Returns what ends it. */
+export function watchShared(found: Found): () => void {
+  if (on !== undefined) throw new Error("the race detector is on already");
+  const unfollow = followStrands();
+  on = found;
+  slot.watch = (object, above) => {
+    const kind = object.constructor?.name ?? "object";
+    const name = `${kind[0]?.toLowerCase()}${kind.slice(1)}`;
+    return watch(object, name, new Detector(found, callSite(above)));
+  };
+  return () => {
+    if (on !== found) return;
+    on = undefined;
+    slot.watch = null;
+    unfollow();
+  };
+}
 
 /** A detector that is on. */
 export interface RaceDetector extends Disposable {
@@ -87,20 +114,10 @@ export interface RaceDetector extends Disposable {
  * console.log(counter.n, races[0]?.place, detector.count > 0); // 1 object.n true
  */
 export function startRaceDetector(options: RaceOptions = {}): RaceDetector {
-  if (on !== undefined) throw new Error("the race detector is on already");
   const reporter = new Reporter(options);
-  const unfollow = followStrands();
-  on = reporter;
-  slot.watch = (object, above) => {
-    const kind = object.constructor?.name ?? "object";
-    const name = kind[0]?.toLowerCase() + kind.slice(1);
-    return watch(object, name, new Detector(reporter, callSite(above)));
-  };
+  const unwatch = watchShared((...pair) => reporter.report(...pair));
   const stop = (): void => {
-    if (on !== reporter) return;
-    on = undefined;
-    slot.watch = null;
-    unfollow();
+    unwatch();
     reporter.stop();
   };
   return {

@@ -68,7 +68,7 @@ export class Reporter {
   constructor({ mode = "report", onRace }: RaceOptions) {
     this.mode = mode;
     this.onRace = onRace;
-    if (mode === "report") process.once("exit", this.onExit);
+    if (mode === "report") process.on("exit", this.onExit);
   }
 
   stop(): void {

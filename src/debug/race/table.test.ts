@@ -897,10 +897,10 @@ test("in the mode throw the access that runs into a race throws", async () => {
     await pause();
     c.n = 1;
   };
-  const first = go(write);
-  const second = go(write);
-  await first.join();
-  await assert.rejects(second.join(), RaceError);
+  const first = go(write).join();
+  const second = go(write).join();
+  await assert.rejects(second, RaceError);
+  await first;
 });
 
 test("off, an object is given back as it is", () => {
