@@ -121,7 +121,7 @@ function without(cases: SelectCases, name: string): SelectCases {
 
 function park(cases: SelectCases, signal: AbortSignal | undefined): Promise<object> {
   const promise = parked<object>();
-  const select = new ParkedSelect(resolver());
+  const select = new ParkedSelect(resolver(), cases);
   for (const key in cases) select.add(caseOf(cases[key], key)?.park(select, key));
   const kind = select.nodes === undefined ? "select (no cases)" : "select";
   if (signal !== undefined) select.add(new CancelNode(signal, select));
@@ -131,10 +131,13 @@ function park(cases: SelectCases, signal: AbortSignal | undefined): Promise<obje
 
 class ParkedSelect implements Parked {
   nodes: Node | undefined;
+  /** For reports. */
+  readonly cases: SelectCases;
   private readonly resolve: Resolve<object>;
 
-  constructor(resolve: Resolve<object>) {
+  constructor(resolve: Resolve<object>, cases: SelectCases) {
     this.nodes = undefined;
+    this.cases = cases;
     this.resolve = resolve;
   }
 

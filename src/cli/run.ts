@@ -12,6 +12,7 @@ import { Failure, parseArguments, UsageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { demo } from "./demo.ts";
 import { dialCommand } from "./dial.ts";
+import { dumpCommand } from "./dump.ts";
 import { echo } from "./echo.ts";
 import { ignoreClosedOutput, print } from "./output.ts";
 import { serve } from "./serve.ts";
@@ -19,7 +20,7 @@ import { serve } from "./serve.ts";
 const FAILED = 1;
 const USAGE = 2;
 
-const commands: readonly Command[] = [demo, echo, dialCommand, serve];
+const commands: readonly Command[] = [demo, echo, dialCommand, serve, dumpCommand];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));

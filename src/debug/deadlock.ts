@@ -14,10 +14,11 @@
 import { writeSync } from "node:fs";
 import { type Goroutine, liveGoroutines } from "../runtime/goroutine.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { isWatching, type Wait, waitsByGoroutine, watchGoroutines } from "./registry.ts";
-import { framesOf, stackOfWaiter } from "./stacks.ts";
+import { formatGoroutines, takeDump } from "./dump.ts";
+import { watchGoroutines } from "./registry.ts";
+import { startIfAsked } from "./start.ts";
 
-/** Goroutines that are listed one by one. */
+/** Goroutines, or groups of them that are alike, that are listed. */
 const LISTED = 100;
 
 /** The last goroutine that had been started, and the turns there had been, when the loop was empty. */
@@ -57,35 +58,16 @@ function end(report: string): void {
 
 /** The report, as it is printed. */
 export async function deadlockReport(asleep: readonly Goroutine<unknown>[]): Promise<string> {
-  const waits = isWatching() ? waitsByGoroutine() : undefined;
-  const parts = await Promise.all(
-    asleep
-      .slice(0, LISTED)
-      .map(async (g) => describe(g, waits === undefined ? "" : await describeWaits(waits.get(g)))),
-  );
-  const main = waits?.get(undefined);
-  if (main !== undefined) parts.unshift(`outside of goroutines${await describeWaits(main)}\n`);
-  if (asleep.length > LISTED) parts.push(`and ${asleep.length - LISTED} more goroutines\n`);
-  if (waits === undefined) {
-    parts.push("CORONET_TRACEBACK=all in the environment adds what each of them waits for\n");
-  }
-  return ["fatal error: all goroutines are asleep - deadlock!\n", ...parts].join("\n");
-}
-
-function describe(g: Goroutine<unknown>, what: string): string {
-  const where = g.origin ?? "a place not recorded (CORONET_TRACEBACK=all records every one)";
-  return `goroutine ${g.id} [${g.name}]${what}\nstarted at ${where}\n`;
-}
-
-async function describeWaits(waits: readonly Wait[] = []): Promise<string> {
-  if (waits.length === 0) return "\nwaits for a promise that is none of Coronet's operations";
-  const lines = waits.map(async ({ kind, waiter, since }) => {
-    const seconds = (performance.now() - since) / 1000;
-    const frames = framesOf(await stackOfWaiter(waiter));
-    return `\nwaits for ${kind} since ${seconds.toFixed(1)} s\n  at ${frames[0] ?? "unknown"}`;
-  });
-  return (await Promise.all(lines)).join("");
+  const ids = new Set(asleep.map(({ id }) => id));
+  const dump = await takeDump();
+  const goroutines = dump.goroutines.filter(({ id }) => ids.has(id));
+  const text = formatGoroutines({ ...dump, goroutines }, { most: LISTED });
+  const hint = dump.watching
+    ? ""
+    : "\nCORONET_TRACEBACK=all in the environment adds what each of them waits for\n";
+  return `fatal error: all goroutines are asleep - deadlock!\n\n${text}${hint}`;
 }
 
 if (process.env.CORONET_TRACEBACK === "all") watchGoroutines();
+startIfAsked();
 process.on("beforeExit", onBeforeExit);

@@ -1,6 +1,29 @@
 /**
- * coronet/debug: what shows a program run. This file is the public surface, and nothing else.
+ * coronet/debug: seeing a program run. This file is the public surface, and nothing else.
+ *
+ * node --import coronet/debug switches it on for a program that knows nothing of it (start.ts).
  */
+import { startIfAsked } from "./start.ts";
+
+export {
+  type Dump,
+  type DumpOptions,
+  type FormatOptions,
+  formatDump,
+  type GoroutineDump,
+  takeDump as dump,
+  type WaitDump,
+} from "./dump.ts";
+export {
+  type Leak,
+  type LeakCheck,
+  LeakError,
+  type LeakOptions,
+  type TestHooks,
+  verifyNoLeaks,
+  verifyNoLeaksInEach,
+} from "./leaks.ts";
+export { type Lockup, type LockWatchOptions, watchLocks } from "./locks.ts";
 export { type RaceDetector, startRaceDetector } from "./race/detector.ts";
 export {
   type Race,
@@ -10,3 +33,7 @@ export {
   type RaceOptions,
   raceReport,
 } from "./race/report.ts";
+export { type Labels, setLabels, watchGoroutines } from "./registry.ts";
+export { type Debugging, type DebuggingOptions, startDebugging } from "./start.ts";
+
+startIfAsked();

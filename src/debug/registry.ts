@@ -12,8 +12,9 @@
 import { Op } from "../poll/op.ts";
 import { Watch } from "../poll/read.ts";
 import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
+import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { attach } from "./observers.ts";
+import { attach, type Tool } from "./observers.ts";
 import { currentGoroutine, trackGoroutines } from "./who.ts";
 
 /** One thing that is waited for. */
@@ -32,13 +33,20 @@ export interface Wait {
 /** Names that a program gives its goroutines, for profiles and dumps. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** What is known of a goroutine beside its record in the runtime. */
+/** What is known of a goroutine beside its record in the runtime. Does not keep it alive. */
 export interface Known {
+  readonly id: number;
+  readonly name: string;
+  /** Where it was started, if that was recorded of this very goroutine. */
+  readonly origin: string | undefined;
   /** Who started it; undefined when it was no goroutine. */
   readonly parent: { readonly id: number; readonly name: string } | undefined;
   /** When it was started, by performance.now(). */
   readonly since: number;
   labels: Labels | undefined;
+  ended: boolean;
+  /** What it ended with, if it threw. */
+  error: string | undefined;
 }
 
 /** A conn or listener that is open. */
@@ -56,17 +64,44 @@ const waits = new Map<object, Wait>();
 const queue = new Map<object, Goroutine<unknown>>();
 const known = new WeakMap<Goroutine<unknown>, Known>();
 const endpoints = new Map<object, Opened>();
+/** Tools that are attached while the registry is kept, and stand on it. */
+export const companions: Tool[] = [];
 let users = 0;
 let stop = (): void => {};
 
 function started(g: Goroutine<unknown>): void {
   const parent = currentGoroutine();
   known.set(g, {
+    id: g.id,
+    name: g.name,
+    origin: takeLatestOrigin(),
+    ended: false,
+    error: undefined,
     // Not the goroutine itself: it would keep all of its ancestors.
     parent: parent === undefined ? undefined : { id: parent.id, name: parent.name },
     since: now(),
     labels: parent === undefined ? undefined : known.get(parent)?.labels,
   });
+}
+
+/** The record of a goroutine; made now when it was started before anybody looked. */
+export function recordOf(g: Goroutine<unknown>): Known {
+  let record = known.get(g);
+  if (record === undefined) {
+    const { id, name } = g;
+    const ended = hasEnded(g);
+    const nothing = { origin: undefined, parent: undefined, labels: undefined, error: undefined };
+    record = { id, name, since: now(), ended, ...nothing };
+    known.set(g, record);
+  }
+  return record;
+}
+
+function ended(g: Goroutine<unknown>, error: unknown): void {
+  const record = known.get(g);
+  if (record === undefined) return;
+  record.ended = true;
+  if (error !== undefined) record.error = error instanceof Error ? error.message : String(error);
 }
 
 function parked(waiter: object, kind: string, object: object): void {
@@ -105,10 +140,12 @@ function findWaits(): void {
 
 function begin(): void {
   const untrack = trackGoroutines();
-  const detach = attach({ started, parked, resumed, queued, dequeued, opened, closed });
+  const own = { started, ended, parked, resumed, queued, dequeued, opened, closed };
+  // Theirs first: they ask for the wait of a waiter that is about to be forgotten.
+  const detached = [...companions, own].map(attach);
   findWaits();
   stop = () => {
-    detach();
+    for (const detach of detached) detach();
     untrack();
     waits.clear();
     queue.clear();
@@ -174,9 +211,8 @@ export function openEndpoints(): Opened[] {
 export function setLabels(labels: Labels): void {
   const g = currentGoroutine();
   if (g === undefined) return;
-  const entry = known.get(g) ?? { parent: undefined, since: now(), labels: undefined };
-  entry.labels = { ...entry.labels, ...labels };
-  known.set(g, entry);
+  const record = recordOf(g);
+  record.labels = { ...record.labels, ...labels };
 }
 
 /** The labels of a goroutine. */

@@ -22,6 +22,11 @@ export class Heap<E extends HeapEntry> {
     return this.entries[0];
   }
 
+  /** What is inside, in no order. */
+  all(): readonly E[] {
+    return this.entries;
+  }
+
   push(entry: E): void {
     entry.index = this.entries.length;
     this.entries.push(entry);

@@ -49,15 +49,27 @@ function callSite(above: (...args: never[]) => unknown): string | undefined {
   return frame?.[1];
 }
 
+/** Where the goroutine was started that is being started now, if a stack was taken. */
+let latest: string | undefined;
+
+/** That place, for whoever keeps it by the goroutine; it is forgotten here. */
+export function takeLatestOrigin(): string | undefined {
+  const place = latest;
+  latest = undefined;
+  return place;
+}
+
 /** Notes that `fn` is being started from the frame above `above`. */
 export function recordOrigin(fn: object, above: (...args: never[]) => unknown): void {
   const entry = known.get(fn);
+  latest = undefined;
   if (!all) {
     if (entry !== undefined && entry.seen >= EXACT_PER_FUNCTION) return;
     if (!mayTake()) return;
   }
   const place = callSite(above);
   if (place === undefined) return;
+  latest = place;
   if (entry === undefined) {
     known.set(fn, { places: [place], seen: 1 });
     return;

@@ -47,6 +47,11 @@ export class Timers {
     return this.heap.size;
   }
 
+  /** The armed timers, in no order, for reports. */
+  all(): readonly Timer[] {
+    return this.heap.all();
+  }
+
   /** When the next timer is due; Infinity when none is armed. */
   get next(): number {
     return this.heap.peek()?.when ?? Infinity;
