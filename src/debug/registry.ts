@@ -14,6 +14,7 @@ import { Watch } from "../poll/read.ts";
 import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
 import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
+import { currentLabels, type Labels, NONE } from "./labels.ts";
 import { attach, type Tool } from "./observers.ts";
 import { currentGoroutine, trackGoroutines } from "./who.ts";
 
@@ -28,10 +29,9 @@ export interface Wait {
   readonly since: number;
   /** Who waits; undefined when it is no goroutine, or not known. */
   readonly goroutine: Goroutine<unknown> | undefined;
+  /** Labels of who waits. */
+  readonly labels: Labels;
 }
-
-/** Names that a program gives its goroutines, for profiles and dumps. */
-export type Labels = Readonly<Record<string, string>>;
 
 /** What is known of a goroutine beside its record in the runtime. Does not keep it alive. */
 export interface Known {
@@ -43,7 +43,7 @@ export interface Known {
   readonly parent: { readonly id: number; readonly name: string } | undefined;
   /** When it was started, by performance.now(). */
   readonly since: number;
-  labels: Labels | undefined;
+  readonly labels: Labels;
   ended: boolean;
   /** What it ended with, if it threw. */
   error: string | undefined;
@@ -80,7 +80,7 @@ function started(g: Goroutine<unknown>): void {
     // Not the goroutine itself: it would keep all of its ancestors.
     parent: parent === undefined ? undefined : { id: parent.id, name: parent.name },
     since: now(),
-    labels: parent === undefined ? undefined : known.get(parent)?.labels,
+    labels: currentLabels(),
   });
 }
 
@@ -90,7 +90,7 @@ export function recordOf(g: Goroutine<unknown>): Known {
   if (record === undefined) {
     const { id, name } = g;
     const ended = hasEnded(g);
-    const nothing = { origin: undefined, parent: undefined, labels: undefined, error: undefined };
+    const nothing = { origin: undefined, parent: undefined, labels: NONE, error: undefined };
     record = { id, name, since: now(), ended, ...nothing };
     known.set(g, record);
   }
@@ -105,7 +105,8 @@ function ended(g: Goroutine<unknown>, error: unknown): void {
 }
 
 function parked(waiter: object, kind: string, object: object): void {
-  waits.set(waiter, { waiter, kind, object, since: now(), goroutine: currentGoroutine() });
+  const goroutine = currentGoroutine();
+  waits.set(waiter, { waiter, kind, object, since: now(), goroutine, labels: currentLabels() });
 }
 
 function resumed(waiter: object): void {
@@ -134,7 +135,14 @@ function findWaits(): void {
   for (const waiter of runtime().cache.waiters()) {
     if (!(waiter instanceof Op) || waiter instanceof Watch) continue;
     const { kind, fd } = waiter;
-    waits.set(waiter, { waiter, kind, object: fd.owner, since: now(), goroutine: undefined });
+    waits.set(waiter, {
+      waiter,
+      kind,
+      object: fd.owner,
+      since: now(),
+      goroutine: undefined,
+      labels: NONE,
+    });
   }
 }
 
@@ -207,17 +215,9 @@ export function openEndpoints(): Opened[] {
   return [...endpoints.values()];
 }
 
-/** Gives the goroutine that runs, and those that it starts from now on, labels of their own. */
-export function setLabels(labels: Labels): void {
-  const g = currentGoroutine();
-  if (g === undefined) return;
-  const record = recordOf(g);
-  record.labels = { ...record.labels, ...labels };
-}
-
-/** The labels of a goroutine. */
-export function labelsOf(g: Goroutine<unknown>): Labels {
-  return known.get(g)?.labels ?? {};
+/** The labels of a goroutine: those that it waits with, or else was started with. */
+export function labelsOf(g: Goroutine<unknown>, wait: Wait | undefined): Labels {
+  return wait?.labels ?? known.get(g)?.labels ?? NONE;
 }
 
 /** Live goroutines, by number. */

@@ -18,6 +18,7 @@ import {
   StringTable,
   ValueType,
 } from "pprof-format";
+import type { Labels } from "../labels.ts";
 
 /** A frame of a stack. */
 export interface Frame {
@@ -33,9 +34,6 @@ export interface Frame {
 /** What a value counts, and in which unit. */
 export type ValueKind = readonly [type: string, unit: string];
 
-/** Names and values that samples carry. */
-export type Labels = Readonly<Record<string, string>>;
-
 /** A script's address as a path. */
 export function pathOf(url: string): string {
   if (!url.startsWith("file:")) return url;
@@ -46,18 +44,12 @@ export function pathOf(url: string): string {
   }
 }
 
-const FRAME = /^\s*at (?:async )?(?:(.*?) \()?(.*?):(\d+):(\d+)\)?$/;
+const PLACE = /^(?:(.*) \()?(.*?):(\d+):\d+\)?$/;
 
-/** The frames of an error's stack, innermost first. */
-export function framesOf(stack: string): Frame[] {
-  const frames: Frame[] = [];
-  for (const line of stack.split("\n")) {
-    const match = FRAME.exec(line);
-    if (match === null) continue;
-    const [, name = "(anonymous)", file = "", at = "0"] = match;
-    frames.push({ name, file: pathOf(file), line: Number(at), startLine: 0 });
-  }
-  return frames;
+/** A frame of a stack (stacks.ts) or a place: "function (file:line:column)" or "file:line:column". */
+export function frameOf(text: string): Frame {
+  const [, name = "(anonymous)", file = "", line = "0"] = PLACE.exec(text) ?? [text, text];
+  return { name, file: pathOf(file), line: Number(line), startLine: 0 };
 }
 
 export class ProfileBuilder {

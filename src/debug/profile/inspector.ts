@@ -4,8 +4,9 @@
  * They are this thread's: a worker thread takes its own.
  */
 import { Session } from "node:inspector";
-import { type Frame, type Labels, ProfileBuilder, pathOf } from "./encode.ts";
-import { Timeline } from "./labels.ts";
+import type { Labels } from "../labels.ts";
+import { type Frame, ProfileBuilder, pathOf } from "./encode.ts";
+import { Timeline } from "./timeline.ts";
 
 /** Microseconds between two samples of a CPU profile: 100 a second, as Go's. */
 const INTERVAL = 10_000;
