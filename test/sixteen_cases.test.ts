@@ -97,15 +97,32 @@ function refused(name: string, complaint: RegExp): void {
   assert.match(complaints.get(name) ?? "accepted", complaint);
 }
 
-/** Fails unless the program ends in a deadlock, whose report has this. */
-async function deadlocks(name: string, stdout: string, ...report: RegExp[]): Promise<void> {
+/** A goroutine in the report: what it waits for, in which function, and what stands in that line. */
+type Expected = readonly [goroutine: string, kind: string, within: string, code: string];
+
+/** "/the/file.js:12": the first line of a function with that code. */
+function placeOf(program: string, within: string, code: string): string {
+  const lines = readFileSync(program, "utf8").split("\n");
+  const begin = lines.findIndex((line) => line.includes(`function ${within}(`));
+  const line = lines.findIndex((text, i) => i > begin && text.includes(code));
+  assert.ok(begin !== -1 && line !== -1, `"${code}" of ${within} does not stand in ${program}`);
+  return `${program}:${line + 1}`;
+}
+
+/** Fails unless the program ends in a deadlock, whose report names these, with file and line. */
+async function deadlocks(name: string, stdout: string, ...report: Expected[]): Promise<void> {
   assert.equal(complaints.get(name), undefined);
   const program = [join(folder, "out", `${name}.js`)];
   const finished = await execute(program, { CORONET_TRACEBACK: "all" });
   assert.equal(finished.status, 2, finished.stderr);
   assert.equal(finished.stdout, stdout);
   assert.match(finished.stderr, /^fatal error: all goroutines are asleep - deadlock!\n/);
-  for (const part of report) assert.match(finished.stderr, part);
+  for (const [goroutine, kind, within, code] of report) {
+    const place = placeOf(String(program[0]), within, code).replaceAll(".", "\\.");
+    const wait = `\\[${goroutine}\\]\\nwaits for ${kind} since .*\\n {2}at .*${place}:\\d+\\)`;
+    assert.match(finished.stderr, new RegExp(wait));
+  }
+  assert.match(finished.stderr, /started at file:\S*\d+-wrong-1\.js:\d+:\d+/);
 }
 
 /** Fails unless the linter finds this in the program. */
@@ -136,7 +153,7 @@ describe("the sixteen cases", { concurrency: 2 }, () => {
   test("1: for await ends with the channel", () => prints("1-right-1", "45\n"));
 
   test("2: a sender whose receiver has gone is in the report", () =>
-    deadlocks("2-wrong-1", "timed out\n", /\[job\]\nwaits for chan send/));
+    deadlocks("2-wrong-1", "timed out\n", ["job", "chan send", "job", "results.send("]));
   test("2: room for one value lets it finish", () => prints("2-right-1", "timed out\n"));
   test("2: a context tells it to stop", () => prints("2-right-2", "timed out\n"));
 
@@ -149,22 +166,22 @@ describe("the sixteen cases", { concurrency: 2 }, () => {
     deadlocks(
       "4-wrong-1",
       "",
-      /\[producer\]\nwaits for chan send/,
-      /\[consumer\]\nwaits for mutex lock/,
+      ["producer", "chan send", "producer", "numbers.send("],
+      ["consumer", "mutex lock", "consumer", "mu.lock()"],
     ));
   test("4: without it all arrive", () => prints("4-right-1", "0\n1\n2\n3\n"));
 
   test("5: a return without unlock is in the report", () =>
-    deadlocks("5-wrong-1", "", /\[main\]\nwaits for mutex lock.*\n {2}at add /));
+    deadlocks("5-wrong-1", "", ["main", "mutex lock", "add", "mu.lock()"]));
   test("5: a guard unlocks on every way out", () => prints("5-right-1", "1\n"));
 
   test("6: readers that wait for each other across a writer are in the report", () =>
     deadlocks(
       "6-wrong-1",
       "",
-      /\[first\]\nwaits for chan receive/,
-      /\[writer\]\nwaits for rwmutex lock/,
-      /\[second\]\nwaits for rwmutex rlock/,
+      ["first", "chan receive", "first", "answer.receive()"],
+      ["writer", "rwmutex lock", "writer", "mu.lock()"],
+      ["second", "rwmutex rlock", "second", "mu.rlock()"],
     ));
   test("6: the writer goes before the readers that came later", () =>
     prints("6-right-1", "reader 0\nwriter\nreader 1\nreader 2\nreader 3\n"));
@@ -173,8 +190,8 @@ describe("the sixteen cases", { concurrency: 2 }, () => {
     deadlocks(
       "7-wrong-1",
       "",
-      /\[outer\]\nwaits for rwmutex rlock.*\n {2}at inner /,
-      /\[writer\]\nwaits for rwmutex lock/,
+      ["outer", "rwmutex rlock", "inner", "mu.rlock()"],
+      ["writer", "rwmutex lock", "writer", "mu.lock()"],
     ));
   test("7: locking once is enough", () => prints("7-right-1", "read\nwritten\n"));
 
@@ -191,7 +208,7 @@ describe("the sixteen cases", { concurrency: 2 }, () => {
   test("9: wg.go adds before", () => prints("9-right-1", "1000\n"));
 
   test("10: a wait for a signal that has been is in the report", () =>
-    deadlocks("10-wrong-1", "", /\[main\]\nwaits for cond wait/));
+    deadlocks("10-wrong-1", "", ["main", "cond wait", "main", "changed.wait()"]));
   test("10: a fact is not missed", () => prints("10-right-1", "ready\n"));
 
   test("11: a call in the place of a function is refused by the compiler", () =>

@@ -91,15 +91,17 @@ export class WaitGraph {
     }
     for (let before = -1; before !== stuck.size; ) {
       before = stuck.size;
-      for (const [g, wait] of stuck) if (!this.isHeldUp(wait, stuck)) stuck.delete(g);
+      for (const [g, wait] of stuck) if (!this.isHeldUp(g, wait, stuck)) stuck.delete(g);
     }
     return stuck;
   }
 
-  private isHeldUp(wait: Wait, stuck: ReadonlyMap<G, Wait>): boolean {
+  private isHeldUp(g: G, wait: Wait, stuck: ReadonlyMap<G, Wait>): boolean {
     const { goroutines, any } = this.needsOf(wait);
-    const isStuck = (g: G): boolean => stuck.has(g);
-    return any ? goroutines.some(isStuck) : goroutines.length > 0 && goroutines.every(isStuck);
+    const isStuck = (other: G): boolean => stuck.has(other);
+    if (any) return goroutines.some(isStuck);
+    // Units have no owner: one who takes them all and waits may well wait for another's release().
+    return goroutines.every(isStuck) && goroutines.some((other) => other !== g);
   }
 
   /** The cycles among goroutines that hold each other up, each from its lowest number on. */

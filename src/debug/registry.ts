@@ -6,7 +6,8 @@
  * waits for I/O; who it is that waits there is not.
  *
  * Invariants
- *  - A wait is in `waits` from parked to resumed, by its waiter.
+ *  - A wait is in the list from parked to resumed, and its waiter refers to it as long. A map of waiters
+ *    would cost four times as much.
  *  - Nothing here keeps a goroutine alive that has ended.
  */
 import { Op } from "../poll/op.ts";
@@ -31,6 +32,10 @@ export interface Wait {
   readonly goroutine: Goroutine<unknown> | undefined;
   /** Labels of who waits. */
   readonly labels: Labels;
+  /** @internal Neighbours in the list of waits; `older` of the oldest is the list's head. */
+  older: Wait | undefined;
+  /** @internal */
+  newer: Wait | undefined;
 }
 
 /** What is known of a goroutine beside its record in the runtime. Does not keep it alive. */
@@ -59,7 +64,18 @@ export interface Opened {
 }
 
 const now = performance.now.bind(performance);
-const waits = new Map<object, Wait>();
+const WAIT: unique symbol = Symbol("coronet.wait");
+type Waiting = object & { [WAIT]?: Wait | undefined };
+
+function newList(): Wait {
+  const nothing = { waiter: {}, object: {}, goroutine: undefined, labels: NONE };
+  return { kind: "", since: 0, older: undefined, newer: undefined, ...nothing };
+}
+
+/** Stands before the oldest wait. */
+let head = newList();
+/** The newest wait, or the head. */
+let tail = head;
 /** Goroutines in the run queue, by what stands there for them. */
 const queue = new Map<object, Goroutine<unknown>>();
 const known = new WeakMap<Goroutine<unknown>, Known>();
@@ -105,12 +121,31 @@ function ended(g: Goroutine<unknown>, error: unknown): void {
 }
 
 function parked(waiter: object, kind: string, object: object): void {
-  const goroutine = currentGoroutine();
-  waits.set(waiter, { waiter, kind, object, since: now(), goroutine, labels: currentLabels() });
+  enlist(waiter, kind, object, currentGoroutine(), currentLabels());
 }
 
-function resumed(waiter: object): void {
-  waits.delete(waiter);
+function enlist(
+  waiter: Waiting,
+  kind: string,
+  object: object,
+  goroutine: Goroutine<unknown> | undefined,
+  labels: Labels,
+): void {
+  const older = tail;
+  const wait = { waiter, kind, object, since: now(), goroutine, labels, older, newer: undefined };
+  older.newer = wait;
+  tail = wait;
+  waiter[WAIT] = wait;
+}
+
+function resumed(waiter: Waiting): void {
+  const wait = waiter[WAIT];
+  if (wait === undefined) return;
+  waiter[WAIT] = undefined;
+  const { older, newer } = wait;
+  (older as Wait).newer = newer;
+  if (newer !== undefined) newer.older = older;
+  else if (tail === wait) tail = older as Wait;
 }
 
 function queued(waiter: object, own: boolean): void {
@@ -135,14 +170,7 @@ function findWaits(): void {
   for (const waiter of runtime().cache.waiters()) {
     if (!(waiter instanceof Op) || waiter instanceof Watch) continue;
     const { kind, fd } = waiter;
-    waits.set(waiter, {
-      waiter,
-      kind,
-      object: fd.owner,
-      since: now(),
-      goroutine: undefined,
-      labels: NONE,
-    });
+    enlist(waiter, kind, fd.owner, undefined, NONE);
   }
 }
 
@@ -155,7 +183,8 @@ function begin(): void {
   stop = () => {
     for (const detach of detached) detach();
     untrack();
-    waits.clear();
+    for (const { waiter } of allWaits()) (waiter as Waiting)[WAIT] = undefined;
+    head = tail = newList();
     queue.clear();
     endpoints.clear();
   };
@@ -179,18 +208,20 @@ export function isWatching(): boolean {
 
 /** Everything that is waited for now, in the order in which it began. */
 export function allWaits(): Wait[] {
-  return [...waits.values()];
+  const all: Wait[] = [];
+  for (let wait = head.newer; wait !== undefined; wait = wait.newer) all.push(wait);
+  return all;
 }
 
 /** The wait of a waiter, while it lasts. */
 export function waitOf(waiter: object): Wait | undefined {
-  return waits.get(waiter);
+  return (waiter as Waiting)[WAIT];
 }
 
 /** What each goroutine waits for, and undefined what others do or what nobody knows the owner of. */
 export function waitsByGoroutine(): Map<Goroutine<unknown> | undefined, Wait[]> {
   const byGoroutine = new Map<Goroutine<unknown> | undefined, Wait[]>();
-  for (const wait of waits.values()) {
+  for (const wait of allWaits()) {
     const { goroutine } = wait;
     const g = goroutine === undefined || hasEnded(goroutine) ? undefined : goroutine;
     const list = byGoroutine.get(g);

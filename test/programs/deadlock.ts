@@ -4,6 +4,7 @@ import { isMainThread, Worker } from "node:worker_threads";
 import {
   background,
   Chan,
+  type Conn,
   dial,
   go,
   listen,
@@ -31,6 +32,49 @@ const programs: Record<string, () => Promise<void> | void> = {
     go(lockBoth, a, b);
     go(lockBoth, b, a);
     process.on("exit", (status) => console.log(`exit ${status}`));
+  },
+
+  async "three locks"() {
+    const [a, b, c] = [new Mutex(), new Mutex(), new Mutex()];
+    go(lockBoth, a, b);
+    go(lockBoth, b, c);
+    go(lockBoth, c, a);
+  },
+
+  "the only sender has ended"() {
+    const values = new Chan<number>();
+    go(async function producer() {
+      await values.send(1);
+      throw new DOMException("had enough", "AbortError");
+    })
+      .join()
+      .catch(() => {});
+    go(async function consumer() {
+      for await (const _ of values);
+    });
+  },
+
+  async "an accept loop without its listener"() {
+    const conns = new Chan<Conn>();
+    const listener = await listen("tcp", "127.0.0.1:0");
+    go(async function acceptLoop() {
+      for (;;) await conns.send(await listener.accept());
+    });
+    go(async function handler() {
+      for await (const conn of conns) await conn.close();
+    });
+    await (await dial("tcp", String(listener.addr))).read(new Uint8Array(1));
+    await listener.close();
+  },
+
+  "a lock whose holder has ended"() {
+    const mu = new Mutex();
+    go(async function forgetful() {
+      await mu.lock();
+    });
+    go(async function patient() {
+      await mu.lock();
+    });
   },
 
   async "joined at the top"() {
