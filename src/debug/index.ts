@@ -40,5 +40,6 @@ export {
 } from "./race/report.ts";
 export { watchGoroutines } from "./registry.ts";
 export { type Debugging, type DebuggingOptions, startDebugging } from "./start.ts";
+export { type TraceOptions, trace } from "./trace/trace.ts";
 
 startIfAsked();

@@ -94,6 +94,8 @@ export interface Observer {
   opened: ((endpoint: object) => void) | null;
   /** close() was called on it, for the first time. */
   closed: ((endpoint: object) => void) | null;
+  /** A conn has gone to another thread ("out"), or come from one ("in"). */
+  transferred: ((conn: object, direction: "out" | "in") => void) | null;
   /** A timer of the runtime fires, so many ms after its time. */
   fired: ((timer: object, late: number) => void) | null;
 }
@@ -113,5 +115,6 @@ export const observer: Observer = {
   moved: null,
   opened: null,
   closed: null,
+  transferred: null,
   fired: null,
 };
