@@ -815,6 +815,69 @@ const correct: Record<string, Program> = {
     await g.join();
     assert.equal(c.n, 3);
   },
+  async "a place in a buffered channel that is free again, without a wait"() {
+    const c = shared({ n: 0 });
+    const limit = new Chan<void>(1);
+    const use = (ms: number) => async () => {
+      await sleep(ms);
+      await limit.send();
+      c.n = ms;
+      await limit.receive();
+    };
+    await together(use(1), use(8));
+  },
+  async "locks that are free again, without a wait"() {
+    const c = shared({ a: 0, b: 0, c: 0 });
+    const [mu, rw, units] = [new Mutex(), new RWMutex(), new Semaphore(1)];
+    const use = (ms: number) => async () => {
+      await sleep(ms);
+      await mu.lock();
+      c.a = ms;
+      mu.unlock();
+      await rw.rlock();
+      assert.ok(c.b >= 0);
+      rw.runlock();
+      await rw.lock();
+      c.b = ms;
+      rw.unlock();
+      await units.acquire();
+      c.c = ms;
+      units.release();
+    };
+    await together(use(1), use(8));
+  },
+  async "a read lock that is free again, without a wait"() {
+    const c = shared({ n: 0 });
+    const rw = new RWMutex();
+    await together(
+      async () => {
+        await rw.rlock();
+        assert.equal(c.n, 0);
+        rw.runlock();
+      },
+      async () => {
+        await sleep(5);
+        await rw.lock();
+        c.n = 1;
+        rw.unlock();
+      },
+    );
+  },
+  async "a channel that was closed before anybody came"() {
+    const c = shared({ n: 0 });
+    const ch = new Chan<void>();
+    await together(
+      async () => {
+        c.n = 1;
+        ch.close();
+      },
+      async () => {
+        await sleep(5);
+        for await (const _ of ch);
+        assert.equal(c.n, 1);
+      },
+    );
+  },
   async "a plain promise that is resolved by hand"() {
     const c = shared({ n: 0 });
     let resolve = (): void => {};

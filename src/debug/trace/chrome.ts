@@ -152,7 +152,7 @@ class Writer {
     const base = { name: slice.name, cat: slice.cat, tid: g };
     const ts = this.us(slice.since);
     if (at === open.length) {
-      this.put({ ph: "X", ...base, ts, dur: this.us(time) - ts, args: details });
+      this.put({ ph: "X", ...base, ts, dur: this.us(time - slice.since), args: details });
       return;
     }
     const id = `${g}.${++this.separate}`;
@@ -269,9 +269,10 @@ class Writer {
     const track = this.track(g);
     while (track.open.length > 0) this.end(g, (track.open.at(-1) as Open).key, time);
     const ts = this.us(track.since);
+    const dur = this.us(time - track.since);
     const name = track.name ?? "goroutine";
     const args = failed === true ? { threw: true } : {};
-    this.put({ ph: "X", name, cat: "goroutine", tid: g, ts, dur: this.us(time) - ts, args });
+    this.put({ ph: "X", name, cat: "goroutine", tid: g, ts, dur, args });
     track.ended = true;
   }
 
