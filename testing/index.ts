@@ -1,4 +1,13 @@
 /** Helpers for tests of Coronet and of programs that use it: `coronet/testing`. */
+
+export {
+  type Leak,
+  type LeakCheck,
+  LeakError,
+  type LeakOptions,
+  verifyNoLeaks,
+  verifyNoLeaksInEach,
+} from "../src/debug/leaks.ts";
 export { type Bubble, BubbleError, type BubbleOptions, bubble } from "./bubble.ts";
 export {
   type ConnFeatures,

@@ -107,9 +107,10 @@ export function watchLocks(options: LockWatchOptions = {}): () => void {
   const reported = new WeakSet<object>();
   const look = (): void => {
     const graph = new WaitGraph();
-    const stuck = graph.lockedUp(performance.now() - delay);
-    const isNew = [...stuck.values()].some(({ waiter }) => !reported.has(waiter));
-    if (!isNew) return;
+    const lasting = graph.lockedUp(performance.now() - delay);
+    if ([...lasting.values()].every(({ waiter }) => reported.has(waiter))) return;
+    // Who came behind them since is held up as well.
+    const stuck = graph.lockedUp();
     for (const { waiter } of stuck.values()) reported.add(waiter);
     void reportOf(graph, stuck).then(onLockup);
   };

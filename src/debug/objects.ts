@@ -5,6 +5,7 @@
  */
 import { Chan } from "../chan/chan.ts";
 import { Listener } from "../net/listener.ts";
+import { Pool } from "../net/pool.ts";
 import { Goroutine } from "../runtime/goroutine.ts";
 import { Timer } from "../runtime/timers.ts";
 import { SharedChan } from "../shared/chan.ts";
@@ -95,7 +96,7 @@ function stateOf(object: object): string {
   const { host, name, url } = object as Record<string, unknown>;
   if (typeof host === "string") return host;
   if (typeof url === "string") return `${name} of ${url}`;
-  return typeof name === "string" ? `pool ${JSON.stringify(name)}` : "";
+  return object instanceof Pool ? `pool ${JSON.stringify(name)}` : "";
 }
 
 /** ", held by goroutine 3 [worker]" */

@@ -58,11 +58,13 @@ export function stackOfWaiter(waiter: object): Promise<string> {
 
 const NONE = Promise.resolve("");
 
-const library = fileURLToPath(new URL("..", import.meta.url));
-const libraryURL = new URL("..", import.meta.url).href;
+/** Where the library's own code is, compiled and, by source maps, as it was written. */
+const LIBRARY = [new URL("..", import.meta.url), new URL("../../../src/", import.meta.url)].flatMap(
+  (folder) => [folder.href, fileURLToPath(folder)],
+);
 
 function isLibrary(frame: string): boolean {
-  if (!frame.includes(library) && !frame.includes(libraryURL)) return false;
+  if (!LIBRARY.some((folder) => frame.includes(folder))) return false;
   return !/\.test\.[cm]?[jt]s:\d/.test(frame);
 }
 

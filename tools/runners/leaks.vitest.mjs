@@ -1,0 +1,4 @@
+import { afterEach, beforeEach, test } from "vitest";
+import { tests } from "./leaks.mjs";
+
+tests({ test, beforeEach, afterEach });

@@ -1,0 +1,1 @@
+export default { test: { include: ["leaks.vitest.mjs"], watch: false } };
