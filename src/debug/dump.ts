@@ -99,7 +99,7 @@ export async function takeDump(options: DumpOptions = {}): Promise<Dump> {
       origin: known?.origin ?? g.origin,
       parent: known?.parent,
       milliseconds: known === undefined ? undefined : now - known.since,
-      labels: labelsOf(g, own[0]),
+      labels: labelsOf(g),
       waits: await Promise.all(own.map((wait) => dumpWait(wait, budget))),
     };
   });

@@ -14,8 +14,16 @@ let storage: AsyncLocalStorage<Labels> | undefined;
 /** Somebody has had labels. */
 let used = false;
 
-/** Told when other labels begin to hold within a step of the program; null while nobody wants to know. */
-export const onLabels: { change: ((now: Labels) => void) | null } = { change: null };
+type Told = (now: Labels) => void;
+
+/**
+ * Who is told when other labels begin to hold: of the code that runs (`change`), and of the goroutine
+ * that runs (`goroutine`). Null while nobody wants to know.
+ */
+export const onLabels: { change: Told | null; goroutine: Told | null } = {
+  change: null,
+  goroutine: null,
+};
 
 /** The labels of the code that runs. */
 export function currentLabels(): Labels {
@@ -64,12 +72,20 @@ export function labels<R>(added: Labels, fn: () => R): R {
   const inside = withAdded(added);
   const before = currentLabels();
   return (storage as AsyncLocalStorage<Labels>).run(inside, () => {
-    onLabels.change?.(inside);
+    begin(inside);
+    const over = (): void => onLabels.goroutine?.(before);
+    let result: R;
     try {
-      return fn();
+      result = fn();
+    } catch (error) {
+      over();
+      throw error;
     } finally {
       onLabels.change?.(before);
     }
+    if (result instanceof Promise) result.then(over, over);
+    else over();
+    return result;
   });
 }
 
@@ -88,5 +104,10 @@ export function labels<R>(added: Labels, fn: () => R): R {
 export function setLabels(added: Labels): void {
   const inside = withAdded(added);
   storage?.enterWith(inside);
-  onLabels.change?.(inside);
+  begin(inside);
+}
+
+function begin(now: Labels): void {
+  onLabels.change?.(now);
+  onLabels.goroutine?.(now);
 }

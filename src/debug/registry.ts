@@ -15,7 +15,7 @@ import { Watch } from "../poll/read.ts";
 import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
 import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
-import { currentLabels, type Labels, NONE } from "./labels.ts";
+import { currentLabels, type Labels, NONE, onLabels } from "./labels.ts";
 import { attach, type Tool } from "./observers.ts";
 import { currentGoroutine, trackGoroutines } from "./who.ts";
 
@@ -30,8 +30,6 @@ export interface Wait {
   readonly since: number;
   /** Who waits; undefined when it is no goroutine, or not known. */
   readonly goroutine: Goroutine<unknown> | undefined;
-  /** Labels of who waits. */
-  readonly labels: Labels;
   /** @internal Neighbours in the list of waits; `older` of the oldest is the list's head. */
   older: Wait | undefined;
   /** @internal */
@@ -48,7 +46,7 @@ export interface Known {
   readonly parent: { readonly id: number; readonly name: string } | undefined;
   /** When it was started, by performance.now(). */
   readonly since: number;
-  readonly labels: Labels;
+  labels: Labels;
   ended: boolean;
   /** What it ended with, if it threw. */
   error: string | undefined;
@@ -68,7 +66,7 @@ const WAIT: unique symbol = Symbol("coronet.wait");
 type Waiting = object & { [WAIT]?: Wait | undefined };
 
 function newList(): Wait {
-  const nothing = { waiter: {}, object: {}, goroutine: undefined, labels: NONE };
+  const nothing = { waiter: {}, object: {}, goroutine: undefined };
   return { kind: "", since: 0, older: undefined, newer: undefined, ...nothing };
 }
 
@@ -121,7 +119,7 @@ function ended(g: Goroutine<unknown>, error: unknown): void {
 }
 
 function parked(waiter: object, kind: string, object: object): void {
-  enlist(waiter, kind, object, currentGoroutine(), currentLabels());
+  enlist(waiter, kind, object, currentGoroutine());
 }
 
 function enlist(
@@ -129,10 +127,9 @@ function enlist(
   kind: string,
   object: object,
   goroutine: Goroutine<unknown> | undefined,
-  labels: Labels,
 ): void {
   const older = tail;
-  const wait = { waiter, kind, object, since: now(), goroutine, labels, older, newer: undefined };
+  const wait = { waiter, kind, object, since: now(), goroutine, older, newer: undefined };
   older.newer = wait;
   tail = wait;
   waiter[WAIT] = wait;
@@ -170,7 +167,7 @@ function findWaits(): void {
   for (const waiter of runtime().cache.waiters()) {
     if (!(waiter instanceof Op) || waiter instanceof Watch) continue;
     const { kind, fd } = waiter;
-    enlist(waiter, kind, fd.owner, undefined, NONE);
+    enlist(waiter, kind, fd.owner, undefined);
   }
 }
 
@@ -180,7 +177,9 @@ function begin(): void {
   // Theirs first: they ask for the wait of a waiter that is about to be forgotten.
   const detached = [...companions, own].map(attach);
   findWaits();
+  onLabels.goroutine = labelled;
   stop = () => {
+    onLabels.goroutine = null;
     for (const detach of detached) detach();
     untrack();
     for (const { waiter } of allWaits()) (waiter as Waiting)[WAIT] = undefined;
@@ -246,9 +245,14 @@ export function openEndpoints(): Opened[] {
   return [...endpoints.values()];
 }
 
-/** The labels of a goroutine: those that it waits with, or else was started with. */
-export function labelsOf(g: Goroutine<unknown>, wait: Wait | undefined): Labels {
-  return wait?.labels ?? known.get(g)?.labels ?? NONE;
+/** The labels that a goroutine had last. */
+export function labelsOf(g: Goroutine<unknown>): Labels {
+  return known.get(g)?.labels ?? NONE;
+}
+
+function labelled(labels: Labels): void {
+  const g = currentGoroutine();
+  if (g !== undefined) recordOf(g).labels = labels;
 }
 
 /** Live goroutines, by number. */

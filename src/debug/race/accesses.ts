@@ -126,7 +126,7 @@ export class Place {
   private note(strand: Strand, step: number, kind: Kind, where: () => Where, race: OnRace): void {
     if (this.inStep(strand, step, kind)) return;
     const { accesses } = this;
-    const now: Access = { strand, epoch: strand.epoch, step, kind, where: where() };
+    const now: Access = { strand, epoch: strand.epochIn(step), step, kind, where: where() };
     let kept = 0;
     for (const access of accesses) {
       const ordered = strand.knows(access.strand, access.epoch);

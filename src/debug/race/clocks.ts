@@ -9,10 +9,13 @@
  * Invariants
  *  - An epoch of s in a clock came from a release of s in that epoch (or a later one), with all that s
  *    knew then. So a clock that has the epoch of a release has all of the release.
+ *  - A release has the whole step that it happens in, also what follows it there: a step takes effect
+ *    as a whole, and nobody comes to acquire before it is over.
  *  - A released clock does not change any more; its strand copies it before it learns more.
  *  - Clocks forget strands that have ended and of which no access is remembered: nobody asks for them.
  */
 import type { Goroutine } from "../../runtime/goroutine.ts";
+import { currentStep } from "./steps.ts";
 
 /** What a strand's release hands over: that strand up to this epoch, and all that it knew of others. */
 export interface Release {
@@ -24,7 +27,10 @@ export interface Release {
 export class Strand {
   /** Undefined for what runs outside of goroutines. */
   readonly goroutine: Goroutine<unknown> | undefined;
-  epoch = 1;
+  private epoch = 1;
+  /** The step of the last release, and the epoch of the first one in that step. */
+  private releasedIn = 0;
+  private releasedAt = 0;
   ended = false;
   /** Accesses of this strand that cells remember. */
   remembered = 0;
@@ -41,9 +47,19 @@ export class Strand {
     return other === this || (this.others.get(other) ?? 0) >= epoch;
   }
 
-  /** Hands over what it did so far, and what it knows. */
+  /** The epoch of what it does in this step. */
+  epochIn(step: number): number {
+    return this.releasedIn === step ? this.releasedAt : this.epoch;
+  }
+
+  /** Hands over what it did so far and does in this step, and what it knows. */
   release(): Release {
     this.lent = true;
+    const step = currentStep();
+    if (this.releasedIn !== step) {
+      this.releasedIn = step;
+      this.releasedAt = this.epoch;
+    }
     return { strand: this, epoch: this.epoch++, others: this.others };
   }
 

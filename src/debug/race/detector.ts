@@ -8,7 +8,8 @@ import type { Access, Manner, OnRace, Place, Where } from "./accesses.ts";
 import { type Cell, type Watcher, watch } from "./cell.ts";
 import { type RaceOptions, Reporter } from "./report.ts";
 import { detector as slot } from "./shared.ts";
-import { currentStep, currentStrand, followStrands } from "./strands.ts";
+import { currentStep } from "./steps.ts";
+import { currentStrand, followStrands } from "./strands.ts";
 
 /** Frames of a stack that are kept: cells have some of their own on top. */
 const DEPTH = 24;

@@ -426,7 +426,11 @@ type Kind = "read" | "update" | "stale" | "write";
 interface Step {
   readonly key: string;
   readonly strand: number;
-  readonly events: number[];
+  /** The first event of the whole step: it takes effect as one, and so does what it releases. */
+  readonly first: number;
+  /** Its first read and its first write of the place, if there are any. */
+  readonly read: number | undefined;
+  readonly write: number | undefined;
   readonly kind: Kind;
 }
 
@@ -451,7 +455,9 @@ function stepsOf({ events }: Run, place: "a" | "b"): Step[] {
     else kind = looks === 1 && open.has(strand) ? "stale" : "update";
     if (kind === "read") open.add(strand);
     else open.delete(strand);
-    return { key, strand, events: ids, kind };
+    const { step } = events[ids[0] as number] as Event;
+    const first = events.findIndex((event) => event.strand === strand && event.step === step);
+    return { key, strand, first, read: ids[writes.indexOf(false)], write: ids[looks], kind };
   });
 }
 
@@ -473,9 +479,14 @@ function judge(world: World): Set<string> {
     const steps = stepsOf(world.run, place);
     steps.forEach((now, i) => {
       for (const before of steps.slice(0, i)) {
-        if (before.strand === now.strand || !conflicting(before.kind, now.kind)) continue;
-        const ordered = after[before.events[0] as number]?.has(now.events[0] as number);
-        if (ordered !== true) racing.add(now.key);
+        if (before.strand === now.strand) continue;
+        const races = (event: number | undefined, kind: Kind): boolean =>
+          event !== undefined &&
+          conflicting(before.kind, kind) &&
+          after[before.first]?.has(event) !== true;
+        // It looks before it writes: what orders may lie between.
+        const looked = now.kind !== "write" && races(now.read, "read");
+        if (looked || races(now.write, now.kind)) racing.add(now.key);
       }
     });
   }

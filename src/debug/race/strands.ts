@@ -1,14 +1,11 @@
 /**
- * strands.ts: who is running, what it knows of others, and in which step it is.
- *
- * A step is what runs between two awaits: nobody else runs meanwhile. Steps are told apart by V8's
- * promise hooks, which see every continuation of an async function, and by a microtask for what is
- * called by the host.
+ * strands.ts: who is running, and what it knows of others.
  *
  * A plain promise orders too: what its settler did before happened before what those do who awaited it.
  * That is JavaScript's own way of waiting, and without it correct programs would be reported. A promise
  * that was settled in the step that made it says nothing: nobody waited for it, and the library keeps
- * such promises to use them again.
+ * such promises to use them again. Nor does the promise of a wait for a channel, a lock or a group: what
+ * orders there is told exactly (edges.ts), and the moment of the wake-up would order more.
  */
 import { promiseHooks } from "node:v8";
 import type { Goroutine } from "../../runtime/goroutine.ts";
@@ -16,15 +13,12 @@ import { attach } from "../observers.ts";
 import { currentGoroutine, trackGoroutines } from "../who.ts";
 import { type Release, Strand } from "./clocks.ts";
 import { acquired, released } from "./edges.ts";
+import { currentStep, endStep } from "./steps.ts";
 
 const outside = new Strand(undefined);
 const strands = new WeakMap<Goroutine<unknown>, Strand>();
 /** Who waits, by its waiter. */
 const waiting = new WeakMap<object, Strand>();
-
-/** The number of the step that runs. */
-let step = 1;
-let stepEnds = false;
 
 function strandOf(g: Goroutine<unknown> | undefined): Strand {
   if (g === undefined) return outside;
@@ -56,36 +50,31 @@ export function currentStrand(): Strand {
   return hosting ? new Strand(undefined) : strandOf(currentGoroutine());
 }
 
-/** The number of the step that runs: another one after each await. */
-export function currentStep(): number {
-  if (!stepEnds) {
-    stepEnds = true;
-    queueMicrotask(endStep);
-  }
-  return step;
-}
-
-function endStep(): void {
-  step++;
-  stepEnds = false;
-}
-
 // ---- promises
 
-/** In which step a promise was made; forgotten once it is settled. */
+/** In which step a promise was made, or OF_A_WAIT. */
 const madeIn = new WeakMap<Promise<unknown>, number>();
+const OF_A_WAIT = -1;
+/** The promise that was made last: that of a wait, when the wait is announced. */
+let latest: Promise<unknown> | undefined;
+/** Waits of which every edge is told. */
+const TOLD =
+  /^(chan|select|mutex|rwmutex|waitgroup|cond|semaphore|errgroup|once|singleflight|join|atomic)/;
 /** What the settler of a promise knew. */
 const settledBy = new WeakMap<Promise<unknown>, Release>();
 /** Whose result a reaction waits for. */
 const awaitedBy = new WeakMap<Promise<unknown>, Promise<unknown>>();
 
 function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
-  if (parent === undefined) madeIn.set(promise, step);
-  else awaitedBy.set(promise, parent);
+  if (parent === undefined) {
+    madeIn.set(promise, currentStep());
+    latest = promise;
+  } else awaitedBy.set(promise, parent);
 }
 
 function onSettled(promise: Promise<unknown>): void {
-  if (hosting || madeIn.get(promise) === step) return;
+  const made = madeIn.get(promise);
+  if (hosting || made === currentStep() || made === OF_A_WAIT) return;
   settledBy.set(promise, currentStrand().release());
 }
 
@@ -129,6 +118,7 @@ export function followStrands(): () => void {
     parked(waiter, kind) {
       const strand = currentStrand();
       waiting.set(waiter, strand);
+      if (latest !== undefined && TOLD.test(kind)) madeIn.set(latest, OF_A_WAIT);
       if (READS.has(kind)) kinds.set(waiter, kind);
       else if (kind === "write") released(io, "shared", strand);
     },

@@ -105,12 +105,13 @@ const racy: Record<string, Program> = {
   },
   async "a result that is read without waiting for it"() {
     const result = shared<{ value?: number }>({});
-    go(async () => {
-      await pause();
+    const g = go(async () => {
+      await sleep(5);
       result.value = 1;
     });
+    await pause();
     assert.equal(result.value, undefined);
-    await sleep(5);
+    await g.join();
   },
   async "a result that is read after a time that seemed enough"() {
     const result = shared({ value: 0 });
@@ -266,9 +267,10 @@ const racy: Record<string, Program> = {
   async "the same place written outside of goroutines"() {
     const c = shared({ n: 0 });
     const g = go(async () => {
-      await pause();
+      await sleep(3);
       c.n = 1;
     });
+    await pause();
     c.n = 2;
     await g.join();
   },
@@ -801,6 +803,20 @@ const correct: Record<string, Program> = {
       await done.receive();
       c.n = 9;
     });
+  },
+  async "what is set up after go(), before its first await"() {
+    const c = shared({ running: false });
+    const ch = new Chan<{ n: number }>(1);
+    const g = go(async () => {
+      assert.equal(c.running, true);
+      const [message] = (await ch.receive()) as [{ n: number }, true];
+      assert.equal(message.n, 2);
+    });
+    c.running = true;
+    const message = shared({ n: 1 });
+    ch.trySend(message);
+    message.n = 2;
+    await g.join();
   },
   async "goroutines that are started after a write and joined before a read"() {
     const c = shared({ n: 0 });
