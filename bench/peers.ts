@@ -89,6 +89,13 @@ export function onEachNode(
   );
 }
 
+/** The same server with everything of coronet/debug switched on; only where it is named. */
+function watched(library: string): Peer[] {
+  const peers = onEachNode("coronet-debug", "coronet, watched", "coronet.mjs", [library], SETUP);
+  const env = { CORONET_DEBUG: "1" };
+  return peers.map((peer) => ({ ...peer, env, usual: false, quick: false }));
+}
+
 export function compiled(
   id: string,
   label: string,
@@ -144,6 +151,7 @@ export function allPeers(): Peer[] {
       version: () => noted("cc"),
     }),
     ...onEachNode("coronet", "coronet", "coronet.mjs", [library], "it is not built"),
+    ...watched(library),
     ...onEachNode("node-net", "node:net", "node_net.mjs", [], SETUP),
     bun("Bun.listen", "bun.ts"),
     deno(),
