@@ -48,6 +48,8 @@ async function quit(): Promise<void> {
 }
 
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
+// Loaded when somebody asks: most programs are never traced.
+onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 
 /**
  * Switches everything on: the registry of goroutines, a dump on SIGUSR2, on SIGQUIT a dump and the end,

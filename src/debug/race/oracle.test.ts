@@ -23,7 +23,7 @@ import { gosched, sleep } from "../../time/sleep.ts";
 import { watchShared } from "./detector.ts";
 import { shared } from "./shared.ts";
 
-const PROGRAMS = Number(process.env.CORONET_FUZZ ?? 400);
+const PROGRAMS = Number(process.env.CORONET_FUZZ ?? 200);
 const SEED = Number(process.env.CORONET_SEED ?? Math.floor(Math.random() * 1e9));
 
 // ---- programs

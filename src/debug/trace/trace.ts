@@ -9,7 +9,6 @@ import { writeFileSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
 import { isMainThread, threadId } from "node:worker_threads";
 import { type Goroutine, liveGoroutines } from "../../runtime/goroutine.ts";
-import { onControl } from "../control.ts";
 import { attach, type Tool } from "../observers.ts";
 import { currentGoroutine, trackGoroutines } from "../who.ts";
 import { chromeEvents } from "./chrome.ts";
@@ -251,13 +250,15 @@ function log(text: string): void {
 export const trace = { start, stop, snapshot, task, region, log };
 
 /** For `coronet trace`: what was recorded, or will be in so many milliseconds. */
-onControl("trace", async (argument) => {
+export async function answerTrace(argument: unknown): Promise<string> {
   const { milliseconds } = (argument ?? {}) as { milliseconds?: number };
   if (milliseconds === undefined) return snapshot();
   const own = on === undefined ? start() : undefined;
-  // Not Coronet's sleep: what looks must not be seen in what it looks at.
-  await new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
-  const text = on === undefined ? undefined : snapshot();
-  own?.[Symbol.dispose]();
-  return text;
-});
+  try {
+    // Not Coronet's sleep: what looks must not be seen in what it looks at.
+    await new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
+    return snapshot();
+  } finally {
+    own?.[Symbol.dispose]();
+  }
+}
