@@ -73,10 +73,7 @@ describe("a program with CORONET_DEBUG=1", () => {
       stdout,
       /\[both\] ──mutex #\d──▶ .*\[both\] ──mutex #\d──▶ .*\[both\] {2}\(a cycle\)/,
     );
-    assert.match(
-      stdout,
-      /\n1 goroutines of process \d+, thread 1\n\ngoroutine 1 \[inTheWorker\]\n/,
-    );
+    assert.match(stdout, /\n1 goroutine of process \d+, thread 1\n\ngoroutine 1 \[inTheWorker\]\n/);
   });
 
   test("as JSON, and every goroutine by itself", async (t) => {
@@ -213,6 +210,11 @@ describe("the control socket", () => {
       const { goroutines } = (await askControl(control.path, "dump", { stacks: 1 })) as Dump;
       assert.ok(Array.isArray(goroutines));
       await assert.rejects(askControl(control.path, "fly"), /unknown command "fly"; known: dump/);
+      const second = await openControl();
+      assert.equal(second.path, control.path);
+      second.close();
+      second.close();
+      assert.ok(await askControl(control.path, "dump"));
       control.close();
     });
   });

@@ -86,14 +86,38 @@ function serve(socket: Socket): void {
 /** A control socket that listens. */
 export interface Control {
   readonly path: string;
-  close(): void;
+  close(): unknown;
 }
 
+/** This thread's socket, and for how many it is open. */
+let shared: { control: Promise<Control>; users: number } | undefined;
+
 /**
- * Opens this thread's control socket, for `coronet dump` and `coronet top`. It keeps no process alive.
- * Throws when the directory is not this user's alone.
+ * Opens this thread's control socket, for `coronet dump` and `coronet top`, or shares the one that is
+ * open. It keeps no process alive. Throws when the directory is not this user's alone.
  */
 export async function openControl(): Promise<Control> {
+  shared ??= { control: listen(), users: 0 };
+  const entry = shared;
+  entry.users++;
+  let closed = false;
+  const leave = (): boolean => {
+    if (closed) return false;
+    closed = true;
+    if (--entry.users > 0) return false;
+    shared = undefined;
+    return true;
+  };
+  try {
+    const { path, close } = await entry.control;
+    return { path, close: () => leave() && close() };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+async function listen(): Promise<Control> {
   if (process.platform === "win32") {
     throw new Error("coronet: the control socket is a unix socket; Windows has none for it");
   }

@@ -12,7 +12,7 @@
  */
 import { Op } from "../poll/op.ts";
 import { Watch } from "../poll/read.ts";
-import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
+import { type Goroutine, goroutineStats, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
 import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { currentLabels, type Labels, NONE, onLabels } from "./labels.ts";
@@ -81,6 +81,7 @@ const endpoints = new Map<object, Opened>();
 /** Tools that are attached while the registry is kept, and stand on it. */
 export const companions: Tool[] = [];
 let users = 0;
+let fromStart = false;
 let stop = (): void => {};
 
 function started(g: Goroutine<unknown>): void {
@@ -172,6 +173,7 @@ function findWaits(): void {
 }
 
 function begin(): void {
+  fromStart = goroutineStats().started === 0;
   const untrack = trackGoroutines();
   const own = { started, ended, parked, resumed, queued, dequeued, opened, closed };
   // Theirs first: they ask for the wait of a waiter that is about to be forgotten.
@@ -198,6 +200,11 @@ export function watchGoroutines(): () => void {
     over = true;
     if (--users === 0) stop();
   };
+}
+
+/** Whether it is kept since before the first goroutine: what it has not seen has not been. */
+export function watchedFromStart(): boolean {
+  return users > 0 && fromStart;
 }
 
 /** Whether the registry is kept. */
