@@ -180,7 +180,12 @@ function ownerOf(pid: string): number | undefined {
 }
 
 /** Asks one control socket; resolves to the answer. Rejects with ControlError. */
-export function askControl(path: string, command: string, argument?: unknown): Promise<unknown> {
+export function askControl(
+  path: string,
+  command: string,
+  argument?: unknown,
+  patience: number = PATIENCE_MS,
+): Promise<unknown> {
   const request = argument === undefined ? command : `${command} ${JSON.stringify(argument)}`;
   return new Promise((resolve, reject) => {
     const socket = dial(path);
@@ -190,8 +195,8 @@ export function askControl(path: string, command: string, argument?: unknown): P
       reject(new ControlError(`${path}: ${why}`));
     };
     socket.setEncoding("utf8");
-    socket.setTimeout(PATIENCE_MS, () =>
-      fail(`no answer within ${PATIENCE_MS / 1000} s: its thread is busy, or stopped`),
+    socket.setTimeout(patience, () =>
+      fail(`no answer within ${patience / 1000} s: its thread is busy, or stopped`),
     );
     socket.on("error", (error: NodeJS.ErrnoException) => {
       fail(error.code === "ECONNREFUSED" ? "the process has ended" : error.message);

@@ -15,6 +15,7 @@ import { Watch } from "../poll/read.ts";
 import { type Goroutine, goroutineStats, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
 import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
+import { currentLabels, type Labels, NONE, onLabels } from "./labels.ts";
 import { attach, type Tool } from "./observers.ts";
 import { currentGoroutine, trackGoroutines } from "./who.ts";
 
@@ -35,9 +36,6 @@ export interface Wait {
   newer: Wait | undefined;
 }
 
-/** Names that a program gives its goroutines, for profiles and dumps. */
-export type Labels = Readonly<Record<string, string>>;
-
 /** What is known of a goroutine beside its record in the runtime. Does not keep it alive. */
 export interface Known {
   readonly id: number;
@@ -48,7 +46,7 @@ export interface Known {
   readonly parent: { readonly id: number; readonly name: string } | undefined;
   /** When it was started, by performance.now(). */
   readonly since: number;
-  labels: Labels | undefined;
+  labels: Labels;
   ended: boolean;
   /** What it ended with, if it threw. */
   error: string | undefined;
@@ -97,7 +95,7 @@ function started(g: Goroutine<unknown>): void {
     // Not the goroutine itself: it would keep all of its ancestors.
     parent: parent === undefined ? undefined : { id: parent.id, name: parent.name },
     since: now(),
-    labels: parent === undefined ? undefined : known.get(parent)?.labels,
+    labels: currentLabels(),
   });
 }
 
@@ -107,7 +105,7 @@ export function recordOf(g: Goroutine<unknown>): Known {
   if (record === undefined) {
     const { id, name } = g;
     const ended = hasEnded(g);
-    const nothing = { origin: undefined, parent: undefined, labels: undefined, error: undefined };
+    const nothing = { origin: undefined, parent: undefined, labels: NONE, error: undefined };
     record = { id, name, since: now(), ended, ...nothing };
     known.set(g, record);
   }
@@ -181,7 +179,9 @@ function begin(): void {
   // Theirs first: they ask for the wait of a waiter that is about to be forgotten.
   const detached = [...companions, own].map(attach);
   findWaits();
+  onLabels.goroutine = labelled;
   stop = () => {
+    onLabels.goroutine = null;
     for (const detach of detached) detach();
     untrack();
     for (const { waiter } of allWaits()) (waiter as Waiting)[WAIT] = undefined;
@@ -252,17 +252,14 @@ export function openEndpoints(): Opened[] {
   return [...endpoints.values()];
 }
 
-/** Gives the goroutine that runs, and those that it starts from now on, labels of their own. */
-export function setLabels(labels: Labels): void {
-  const g = currentGoroutine();
-  if (g === undefined) return;
-  const record = recordOf(g);
-  record.labels = { ...record.labels, ...labels };
+/** The labels that a goroutine had last. */
+export function labelsOf(g: Goroutine<unknown>): Labels {
+  return known.get(g)?.labels ?? NONE;
 }
 
-/** The labels of a goroutine. */
-export function labelsOf(g: Goroutine<unknown>): Labels {
-  return known.get(g)?.labels ?? {};
+function labelled(labels: Labels): void {
+  const g = currentGoroutine();
+  if (g !== undefined) recordOf(g).labels = labels;
 }
 
 /** Live goroutines, by number. */

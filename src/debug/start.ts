@@ -55,6 +55,8 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
 }
 
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
+// Loaded when somebody asks: most programs are never traced.
+onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 
 /**
  * Switches everything on: the registry of goroutines, a dump on SIGUSR2, on SIGQUIT a dump and the end,
