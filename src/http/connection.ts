@@ -6,23 +6,28 @@
  *    for a handler that wants to know when the client leaves, at most one chunk more.
  *  - After a request that was refused nothing is parsed any more.
  *  - An idle connection holds neither buffer nor parser.
+ *  - Responses to requests that came together are written together: `held` is the text of those that
+ *    wait for the next one. It is written before anything of this connection waits.
  */
 import { type CancelFunc, withCancel } from "../context/cancel.ts";
 import type { Context } from "../context/context.ts";
 import { readChunk } from "../io/io.ts";
-import type { BaseConn, Conn } from "../net/conn.ts";
+import { type BaseConn, type Conn, readNow, waitReady, writeLatin1 } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
+import { chunkOf } from "../poll/buffers.ts";
 import { endsQuietly } from "../runtime/panic.ts";
+import type { Waiter } from "../runtime/sched.ts";
 import { HTTPError } from "./errors.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
+import { llhttp } from "./llhttp.ts";
 import { plainResponse, switchingHead } from "./message.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
 import { Request } from "./request.ts";
 import { isOurs, Response } from "./response.ts";
-import { type Exchange, sendResponse, sendText } from "./send.ts";
+import { type Exchange, sendResponse } from "./send.ts";
 
 /** What a handler may answer. */
 export type Answer = Response | globalThis.Response | undefined;
@@ -46,6 +51,8 @@ const LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 1_000;
 /** Input that is kept while a handler runs. */
 const READ_AHEAD = 65_536;
+/** Characters of responses that wait for the next one. */
+const HELD = 16_384;
 
 const nothing = new Uint8Array(0);
 
@@ -61,11 +68,12 @@ class Watcher {
   }
 }
 
-export class Connection implements InfoSource, BodySource {
+export class Connection implements InfoSource, BodySource, Exchange, Waiter {
   readonly conn: BaseConn;
   /** No request is being handled. */
   idle = true;
   private readonly owner: ConnectionOwner;
+  /** Input that has come and is not parsed: chunk from `at` on. */
   private chunk: Uint8Array = nothing;
   private at = 0;
   private requests = 0;
@@ -73,10 +81,20 @@ export class Connection implements InfoSource, BodySource {
   private current: RequestInfo | undefined = undefined;
   private watcher: Watcher | undefined = undefined;
   private takenOver = false;
+  private held = "";
+  // What is known of the request that is being answered; its Exchange is the connection itself.
+  request: Request = nobody;
+  version = 11;
+  head = false;
+  keepAlive = true;
 
   constructor(conn: BaseConn, owner: ConnectionOwner) {
     this.conn = conn;
     this.owner = owner;
+  }
+
+  report(error: unknown, request: Request): void {
+    this.owner.report(error, request);
   }
 
   /** Serves until one side is done. Never throws. */
@@ -88,7 +106,7 @@ export class Connection implements InfoSource, BodySource {
       await this.serveAll();
     } catch (error) {
       // The peer went, or fell silent: that ends a connection and nothing else.
-      if (!(error instanceof NetError)) owner.report(error, new Request("http://localhost/"));
+      if (!(error instanceof NetError)) owner.report(error, nobody);
     }
     this.endRequest();
     if (!this.takenOver) await conn.close();
@@ -97,25 +115,37 @@ export class Connection implements InfoSource, BodySource {
   private async serveAll(): Promise<void> {
     const { conn, owner } = this;
     const { settings } = owner;
+    const lib = llhttp();
     for (;;) {
-      if (this.at === this.chunk.length) {
+      let parser: RequestParser;
+      if (this.at < this.chunk.length) {
+        parser = takeParser(settings);
+        this.at = parser.parse(this.chunk, this.at);
+      } else {
         this.chunk = nothing;
         this.at = 0;
+        const written = this.flush();
+        if (written !== undefined) await written;
         this.idle = true;
         if (owner.stopping) return;
-        const chunk = await conn[readChunk]();
-        if (chunk === null) return;
+        // Read into the parser's own memory, when there is something: no chunk is made of most requests.
+        let n = conn[readNow](lib.input);
+        while (n < 0) {
+          await conn[waitReady]();
+          n = conn[readNow](lib.input);
+        }
+        if (n === 0) return;
         this.idle = false;
-        this.chunk = chunk;
+        lib.drop();
+        parser = takeParser(settings);
+        const used = parser.parseInput(n);
+        if (used < n) this.keepRest(used, n);
       }
-      const parser = takeParser(settings);
-      this.at = parser.parse(this.chunk, this.at);
       if (!parser.headDone && parser.status === 0 && !(await this.readHead(parser))) {
         giveParser(parser);
         return;
       }
-      const exchange = this.accept(parser);
-      if (exchange === undefined) {
+      if (!this.accept(parser)) {
         const { status, reason } = parser;
         giveParser(parser);
         await this.refuse(status, reason);
@@ -123,14 +153,56 @@ export class Connection implements InfoSource, BodySource {
       }
       // Nothing here is a function of its own that is waited for: most requests wait twice, to be read
       // and to be written, and each further async function costs them a promise and three turns.
-      const answer = this.call(exchange);
+      const answer = this.call();
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      await this.respond(exchange, response);
-      const simple = exchange.keepAlive && this.watcher === undefined;
-      if (simple && this.incoming === undefined) this.current = undefined;
-      else if (!(await this.finish(exchange))) return;
+      const sent = this.respond(response);
+      if (sent !== undefined) await sent;
+      const simple =
+        this.keepAlive && this.watcher === undefined && (this.incoming?.arrived ?? true);
+      if (simple) this.endRequest();
+      else if (!(await this.finish())) return;
     }
+  }
+
+  /** What stands behind a message in the parser's memory is kept for the next one. */
+  private keepRest(from: number, to: number): void {
+    const lib = llhttp();
+    this.chunk = chunkOf(lib.bytes, from, to - from);
+    lib.hold(this.chunk, from);
+  }
+
+  // ---- writing
+
+  /**
+   * Sends text of latin1: at once, or with the response of the next request when that is here already.
+   * Undefined when there is nothing to wait for.
+   */
+  send(text: string): Promise<unknown> | undefined {
+    const all = this.held === "" ? text : this.held + text;
+    const { conn } = this;
+    const holds = this.keepAlive && this.at < this.chunk.length && all.length <= HELD;
+    // Whoever has used up this turn's budget writes, and lets others go first.
+    if (holds && conn.fd.device.runtime.sched.charge(0)) {
+      this.held = all;
+      return undefined;
+    }
+    this.held = "";
+    return conn[writeLatin1](all);
+  }
+
+  /** Writes what is held. Undefined when there is nothing to wait for. */
+  flush(): Promise<unknown> | undefined {
+    const { held } = this;
+    if (held === "") return undefined;
+    this.held = "";
+    return this.conn[writeLatin1](held);
+  }
+
+  /** Time for others has passed while a handler was waiting: what is held must not wait with it. */
+  ready(): void {
+    // Who writes next fails as well.
+    this.flush()?.catch(() => {});
   }
 
   /** Reads on until the head is complete or refused; false when the client leaves before. */
@@ -138,6 +210,7 @@ export class Connection implements InfoSource, BodySource {
     const { conn } = this;
     const { headerTime } = this.owner.settings;
     if (headerTime !== Infinity) conn.setReadDeadline(new Date(Date.now() + headerTime));
+    await this.flush();
     while (!parser.headDone && parser.status === 0) {
       if (this.at === this.chunk.length && !(await this.nextChunk())) return false;
       this.at = parser.parse(this.chunk, this.at);
@@ -161,9 +234,9 @@ export class Connection implements InfoSource, BodySource {
     }
   }
 
-  /** What is needed to answer a request whose head is complete; undefined when it is refused. */
-  private accept(parser: RequestParser): Exchange | undefined {
-    if (parser.status !== 0 && !parser.headDone) return undefined;
+  /** Gets ready to answer a request whose head is complete; false when it is refused. */
+  private accept(parser: RequestParser): boolean {
+    if (parser.status !== 0 && !parser.headDone) return false;
     const { expect, version } = parser;
     const expects = expect !== undefined && version === 11;
     if (parser.status === 0 && expects && expect.toLowerCase() !== "100-continue") {
@@ -171,7 +244,7 @@ export class Connection implements InfoSource, BodySource {
       parser.reason = "only 100-continue can be expected";
     }
     // A body that is malformed from its first bytes on is refused like a head.
-    if (parser.status !== 0) return undefined;
+    if (parser.status !== 0) return false;
     const { settings, stopping } = this.owner;
     let incoming: IncomingBody | undefined;
     if (!parser.done || parser.body.length > 0 || parser.chunked) {
@@ -192,24 +265,20 @@ export class Connection implements InfoSource, BodySource {
     );
     this.current = info;
     const persistent = parser.keepAlive && !stopping && ++this.requests < settings.requests;
-    const exchange = {
-      conn: this.conn,
-      request: new Request(info),
-      info,
-      version,
-      head: method === "HEAD",
-      // What follows a CONNECT that was not taken up is no request.
-      keepAlive: persistent && method !== "CONNECT",
-      report: this.owner.report,
-    };
+    this.request = new Request(info);
+    this.version = version;
+    this.head = method === "HEAD";
+    // What follows a CONNECT that was not taken up is no request.
+    this.keepAlive = persistent && method !== "CONNECT";
     if (incoming === undefined) giveParser(parser);
-    return exchange;
+    return true;
   }
 
   /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
-  private call({ request, info }: Exchange): Response | Promise<Response> {
+  private call(): Response | Promise<Response> {
+    const { request, current } = this;
     try {
-      const answer = this.owner.handler(request, info as RequestInfo);
+      const answer = this.owner.handler(request, current as RequestInfo);
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);
@@ -217,6 +286,7 @@ export class Connection implements InfoSource, BodySource {
   }
 
   private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
+    if (this.held !== "") this.conn.fd.device.runtime.sched.enqueue(this);
     try {
       return this.responseOf(await answer);
     } catch (error) {
@@ -224,18 +294,19 @@ export class Connection implements InfoSource, BodySource {
     }
   }
 
-  private respond(exchange: Exchange, response: Response): Promise<unknown> {
-    if (this.owner.stopping) exchange.keepAlive = false;
-    if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
-    return sendResponse(exchange, response);
+  private respond(response: Response): Promise<unknown> | undefined {
+    if (this.owner.stopping) this.keepAlive = false;
+    if (this.incoming !== undefined) this.judgeRest(this.incoming);
+    return sendResponse(this, response);
   }
 
   /** What is to be done behind a response; false when the connection ends with it. */
-  private async finish({ keepAlive }: Exchange): Promise<boolean> {
+  private async finish(): Promise<boolean> {
+    const { keepAlive } = this;
     if (this.watcher !== undefined) await this.endWatch();
     if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
     if (!keepAlive && this.at < this.chunk.length) await this.linger();
-    this.current = undefined;
+    this.endRequest();
     return keepAlive;
   }
 
@@ -265,11 +336,11 @@ export class Connection implements InfoSource, BodySource {
   // ---- the request's body
 
   /** Says before the head is written whether the rest of the body is worth reading. */
-  private judgeRest(exchange: Exchange, incoming: IncomingBody): void {
+  private judgeRest(incoming: IncomingBody): void {
     if (incoming.arrived) return;
     const { unread } = this.owner.settings;
     if (incoming.failure !== undefined || incoming.awaitsContinue || incoming.missing > unread) {
-      exchange.keepAlive = false;
+      this.keepAlive = false;
     }
   }
 
@@ -287,6 +358,7 @@ export class Connection implements InfoSource, BodySource {
   private endRequest(): void {
     const { incoming } = this;
     this.incoming = this.current = undefined;
+    this.request = nobody;
     if (incoming !== undefined) giveParser(incoming.end());
     this.watcher?.cancel("the connection is closed");
   }
@@ -294,6 +366,7 @@ export class Connection implements InfoSource, BodySource {
   async more(ms: number): Promise<boolean> {
     if (this.at < this.chunk.length) return true;
     const { conn } = this;
+    await this.flush();
     if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));
     const chunk = await conn[readChunk]();
     if (chunk === null) return false;
@@ -307,8 +380,9 @@ export class Connection implements InfoSource, BodySource {
     this.at = parser.parse(this.chunk, this.at);
   }
 
-  write(text: string): Promise<unknown> {
-    return sendText(this.conn, text);
+  async write(text: string): Promise<void> {
+    await this.flush();
+    await this.conn[writeLatin1](text);
   }
 
   gone(cause: unknown): void {
@@ -390,12 +464,12 @@ export class Connection implements InfoSource, BodySource {
     if (rest.length > 0) conn.unread(rest);
     this.chunk = nothing;
     this.at = 0;
-    await sendText(conn, switchingHead(connect, protocol.trim(), list));
+    await this.write(switchingHead(connect, protocol.trim(), list));
     return conn;
   }
 
   private async refuse(status: number, reason: string): Promise<void> {
-    await sendText(this.conn, plainResponse(status, reason));
+    await this.write(plainResponse(status, reason));
     await this.linger();
   }
 
@@ -418,6 +492,9 @@ export class Connection implements InfoSource, BodySource {
     }
   }
 }
+
+/** Stands for the request while there is none. */
+const nobody = new Request("http://localhost/");
 
 function isTimeout(error: unknown): boolean {
   return error instanceof NetError && error.code === "ERR_DEADLINE";

@@ -13,6 +13,7 @@
  *  - Once `status` is not 0 the parser has failed: nothing is parsed any more.
  *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
  */
+import { chunkOf } from "../poll/buffers.ts";
 import {
   INPUT_SIZE,
   INVALID_METHOD,
@@ -94,8 +95,11 @@ export class RequestParser {
   private count = 0;
   private collected: number[] = found;
   private lastIsName = false;
-  private chunk: Uint8Array = nothing;
+  /** What is parsed, and the place of the run in it; undefined when that is in the input alone. */
+  private chunk: Uint8Array | undefined = undefined;
   private chunkAt = 0;
+  /** Where in the input the run began. */
+  private origin = 0;
   private excess = 0;
   private trailerBytes = 0;
 
@@ -129,27 +133,36 @@ export class RequestParser {
    * `status`, `headDone`, `done` and `body` then.
    */
   parse(chunk: Uint8Array, at: number): number {
-    const lib = llhttp();
-    // Behind other requests of its chunk a head is given little at a time: each would copy all the rest.
+    // Behind other requests of its chunk a head is given little at a time: each might copy all the rest.
     const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
     const length = Math.min(chunk.length - at, most);
-    const part = at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length);
-    lib.input.set(part);
     this.chunk = chunk;
     this.chunkAt = at;
+    const used = this.run(llhttp().place(chunk, at, most), length);
+    this.chunk = undefined;
+    return at + used;
+  }
+
+  /** As parse, of the first bytes of the input itself; parts of a body are copied out of it. */
+  parseInput(length: number): number {
+    return this.run(0, length);
+  }
+
+  private run(origin: number, length: number): number {
+    const lib = llhttp();
+    this.origin = origin;
     const wasHead = !this.headDone;
     const before = this.bodyBytes;
-    const result = lib.run(this.machine, length, this);
+    const result = lib.run(this.machine, origin, length, this);
     const used = result === OK ? length : lib.stoppedAt(this.machine);
     if (result !== OK && result !== PAUSED) {
       this.failRun(result, used);
-      return at + used;
+      return used;
     }
     if (wasHead) this.afterHead(length, used);
     else this.countFraming(used - (this.bodyBytes - before));
     if (result === PAUSED && this.status === 0) this.done = true;
-    this.chunk = nothing;
-    return at + used;
+    return used;
   }
 
   // ---- what llhttp tells
@@ -201,8 +214,9 @@ export class RequestParser {
   onBody(at: number, length: number): void {
     this.bodyBytes += length;
     this.excess = Math.max(0, this.excess - FRAMING_PER_CHUNK - 2 * length);
-    const start = this.chunkAt + at;
-    this.body.push(this.chunk.subarray(start, start + length));
+    const { chunk } = this;
+    if (chunk === undefined) this.body.push(chunkOf(llhttp().bytes, this.origin + at, length));
+    else this.body.push(chunk.subarray(this.chunkAt + at, this.chunkAt + at + length));
   }
 
   private onTrailer(at: number, length: number, isName: boolean): void {
@@ -210,11 +224,16 @@ export class RequestParser {
     if (this.trailerBytes > this.limits.headerBytes) return;
     this.trailers ??= [];
     const { trailers } = this;
-    const text = llhttp().input.latin1Slice(at, at + length);
+    const text = this.sliceOf(at, at + length);
     if (this.lastIsName === isName && trailers.length > 0) {
       trailers[trailers.length - 1] += text;
     } else trailers.push(text);
     this.lastIsName = isName;
+  }
+
+  /** Bytes of this run as text. */
+  private sliceOf(from: number, to: number): string {
+    return llhttp().input.latin1Slice(this.origin + from, this.origin + to);
   }
 
   // ---- the head
@@ -227,7 +246,7 @@ export class RequestParser {
     const { count, collected } = this;
     const end = count === 0 ? this.urlEnd : (collected[count - 1] as number);
     // The end of the head is found in this input: what stood before has been kept.
-    const here = llhttp().input.latin1Slice(0, Math.max(0, end - this.priorLength));
+    const here = this.sliceOf(0, Math.max(0, end - this.priorLength));
     this.text =
       this.prior === undefined ? here : this.prior.toString("latin1", 0, this.priorLength) + here;
     this.spans = collected.slice(0, count);
@@ -246,7 +265,7 @@ export class RequestParser {
       if (prior !== undefined) larger.set(prior.subarray(0, this.priorLength));
       prior = this.prior = larger;
     }
-    llhttp().input.copy(prior, this.priorLength, 0, length);
+    llhttp().input.copy(prior, this.priorLength, this.origin, this.origin + length);
     this.priorLength = total;
     const { limits } = this;
     if (this.urlStart !== -1 && this.urlEnd - this.urlStart > limits.url) {
@@ -361,8 +380,7 @@ export class RequestParser {
     if (result === INVALID_METHOD || result === INVALID_VERSION) {
       const end = result === INVALID_METHOD ? stop + 1 : stop;
       const seen =
-        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
-        llhttp().input.latin1Slice(0, end);
+        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") + this.sliceOf(0, end);
       const line = seen.replace(/^[\r\n]+/, "");
       if (result === INVALID_VERSION) this.failVersion(line);
       else if (TOKEN.test(line)) this.fail(501, "the method is not known here");
@@ -381,12 +399,11 @@ export class RequestParser {
   end(): void {
     llhttp().give(this.machine);
     this.prior = undefined;
-    this.chunk = nothing;
+    this.chunk = undefined;
     this.collected = found;
   }
 }
 
-const nothing = new Uint8Array(0);
 const spare: RequestParser[] = [];
 
 /** A parser for the next message; to be given back with giveParser. */

@@ -7,7 +7,7 @@
  *  - A stream is asked for more only when the kernel has taken what it gave before.
  */
 import { isUint8Array } from "node:util/types";
-import { type BaseConn, writeLatin1 } from "../net/conn.ts";
+import type { BaseConn } from "../net/conn.ts";
 import { TCPConn } from "../net/tcp.ts";
 import { type Framing, fieldsOf, headOf } from "./message.ts";
 import type { Request } from "./request.ts";
@@ -17,7 +17,6 @@ import { isBodiless, Response } from "./response.ts";
 export interface Exchange {
   readonly conn: BaseConn;
   readonly request: Request;
-  readonly info: unknown;
   /** 10 or 11. */
   readonly version: number;
   /** The request was HEAD: no body is sent. */
@@ -25,6 +24,10 @@ export interface Exchange {
   /** The connection goes on after the response. */
   keepAlive: boolean;
   report(error: unknown, request: Request): void;
+  /** Sends text of latin1, perhaps with what follows. Undefined when there is nothing to wait for. */
+  send(text: string): Promise<unknown> | undefined;
+  /** Writes what waits for company, as has to be done before anything is written but by `send`. */
+  flush(): Promise<unknown> | undefined;
 }
 
 /** What a response's body is kept as. */
@@ -38,13 +41,11 @@ const chunked: Framing = { kind: "chunked" };
 const untilClose: Framing = { kind: "close" };
 const fixed = { kind: "length" as const, length: 0 };
 
-/** Writes text of latin1. */
-export function sendText(conn: BaseConn, text: string): Promise<number> {
-  return conn[writeLatin1](text);
-}
-
-/** Sends a response. When it is sent, `exchange.keepAlive` says whether the connection goes on. */
-export function sendResponse(exchange: Exchange, response: Response): Promise<unknown> {
+/**
+ * Sends a response. When it is sent, `exchange.keepAlive` says whether the connection goes on. Undefined when
+ * there is nothing to wait for.
+ */
+export function sendResponse(exchange: Exchange, response: Response): Promise<unknown> | undefined {
   let source: Sendable;
   let text: string;
   let framing: Framing;
@@ -109,27 +110,46 @@ function sendMessage(
   head: string,
   source: Sendable,
   framing: Framing,
-): Promise<unknown> {
-  const { conn } = exchange;
+): Promise<unknown> | undefined {
   const silent = exchange.head || framing === noBody || source === null;
   if (source instanceof ReadableStream) {
-    if (silent) return sendHeadAlone(conn, head, source);
+    if (silent) return sendHeadAlone(exchange, head, source);
     const length = framing === fixed ? fixed.length : -1;
     return sendStream(exchange, head, source, length, framing === chunked);
   }
-  if (silent) return sendText(conn, head);
-  if (typeof source === "string") return sendString(conn, head, source, fixed.length);
-  return sendBytes(conn, head, source);
+  if (silent) return exchange.send(head);
+  if (typeof source === "string") {
+    // As many bytes as characters: all of them are ASCII.
+    const isText = fixed.length === source.length && source.length <= COPIED;
+    if (isText) return exchange.send(head + source);
+  }
+  const { length } = fixed;
+  const flushed = exchange.flush();
+  if (flushed === undefined) return sendBody(exchange.conn, head, source, length);
+  return flushed.then(() => sendBody(exchange.conn, head, source, length));
 }
 
-async function sendHeadAlone(conn: BaseConn, head: string, body: ReadableStream): Promise<void> {
-  await sendText(conn, head);
+function sendBody(
+  conn: BaseConn,
+  head: string,
+  body: string | Uint8Array,
+  length: number,
+): Promise<number> {
+  return typeof body === "string"
+    ? sendString(conn, head, body, length)
+    : sendBytes(conn, head, body);
+}
+
+async function sendHeadAlone(
+  exchange: Exchange,
+  head: string,
+  body: ReadableStream,
+): Promise<void> {
+  await exchange.send(head);
   await body.cancel().catch(() => {});
 }
 
 function sendString(conn: BaseConn, head: string, body: string, length: number): Promise<number> {
-  // As many bytes as characters: all of them are ASCII.
-  if (length === body.length && length <= COPIED) return sendText(conn, head + body);
   const buffer = Buffer.allocUnsafe(head.length + length);
   buffer.write(head, "latin1");
   buffer.write(body, head.length);
@@ -155,7 +175,8 @@ async function sendStream(
   const reader = stream.getReader();
   let sent = 0;
   try {
-    await sendText(conn, head);
+    await exchange.flush();
+    await conn.write(Buffer.from(head, "latin1"));
     for (;;) {
       const part = await reader.read().catch((error: unknown) => {
         throw new BodyFailure(error);
@@ -167,7 +188,7 @@ async function sendStream(
       if (value.length > 0) await sendPart(conn, value, isChunked);
     }
     if (declared !== -1 && sent < declared) throw wrongLength(declared, `${sent}`);
-    if (isChunked) await sendText(conn, "0\r\n\r\n");
+    if (isChunked) await exchange.send("0\r\n\r\n");
   } catch (error) {
     await reader.cancel(error).catch(() => {});
     if (!(error instanceof BodyFailure)) throw error;
@@ -209,6 +230,7 @@ function sendPart(conn: BaseConn, part: Uint8Array, isChunked: boolean): Promise
 async function breakOff(exchange: Exchange): Promise<void> {
   const { conn } = exchange;
   exchange.keepAlive = false;
+  await exchange.flush()?.catch(() => {});
   if (conn instanceof TCPConn) conn.setLinger(0);
   await conn.close();
 }
