@@ -27,6 +27,8 @@ export interface BodySource {
   complete(): void;
 }
 
+const nothing = new Uint8Array(0);
+
 export class IncomingBody implements Incoming {
   /** The client waits for a word before it sends the body. */
   awaitsContinue: boolean;
@@ -85,6 +87,15 @@ export class IncomingBody implements Incoming {
     const parts: Uint8Array[] = [];
     for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
     return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  takeNow(): Uint8Array | undefined {
+    const { parser } = this;
+    if (this.over || parser === undefined || !parser.done || parser.status !== 0) return undefined;
+    const left = parser.body.length - this.next;
+    if (left > 1 || this.failed !== undefined) return undefined;
+    if (left === 0) return nothing;
+    return parser.body[this.next++] as Uint8Array;
   }
 
   /** What is left is read by the server, or not at all. */

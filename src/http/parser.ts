@@ -332,8 +332,12 @@ export class RequestParser {
 
   private isNamed(start: number, name: string): boolean {
     const { text } = this;
-    if ((text.charCodeAt(start) | 0x20) !== name.charCodeAt(0)) return false;
-    return text.slice(start, start + name.length).toLowerCase() === name;
+    for (let i = 0; i < name.length; i++) {
+      const code = text.charCodeAt(start + i);
+      // llhttp lets tokens through and nothing else: what differs by this bit alone is a letter, or "-".
+      if ((code | 0x20) !== name.charCodeAt(i)) return false;
+    }
+    return true;
   }
 
   private value(i: number): string {

@@ -9,7 +9,7 @@
 import { isUint8Array } from "node:util/types";
 import type { BaseConn } from "../net/conn.ts";
 import { TCPConn } from "../net/tcp.ts";
-import { type Framing, fieldsOf, headOf } from "./message.ts";
+import { type Framing, fieldsOf, headOf, plainHead } from "./message.ts";
 import type { Request } from "./request.ts";
 import { isBodiless, Response } from "./response.ts";
 
@@ -49,6 +49,12 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
   let source: Sendable;
   let text: string;
   let framing: Framing;
+  if (isPlain(exchange, response)) {
+    const body = response.take() as string;
+    if (isOneByte(body)) return exchange.send(plainHead(response.bodyType, body.length) + body);
+    const length = Buffer.byteLength(body);
+    return sendMessage(exchange, plainHead(response.bodyType, length), body, lengthOf(length));
+  }
   try {
     if (response.status === 0) return breakOff(exchange);
     if (response.status < 200) {
@@ -65,6 +71,25 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
     return sendResponse(exchange, new Response("Internal Server Error\n", { status: 500 }));
   }
   return sendMessage(exchange, text, source, framing);
+}
+
+/** The usual response: a text, and nothing said about how to send it. */
+function isPlain(exchange: Exchange, response: Response): boolean {
+  return (
+    response.status === 200 &&
+    response.headerList === undefined &&
+    response.statusText === "" &&
+    typeof response.source === "string" &&
+    !response.bodyUsed &&
+    exchange.keepAlive &&
+    exchange.version === 11 &&
+    !exchange.head
+  );
+}
+
+/** As many bytes as characters, and few of them. */
+function isOneByte(text: string): boolean {
+  return text.length <= COPIED && Buffer.byteLength(text) === text.length;
 }
 
 function connectionOf({ version, keepAlive }: Exchange): "" | "close" | "keep-alive" {
