@@ -62,8 +62,9 @@ const REQUEST = 1;
 export class Llhttp {
   /** The input buffer. Whoever writes to it says so with `hold` or `drop`. */
   input: Latin1Buffer;
-  /** The same memory, for copies of its parts. */
+  /** The same memory, for copies and comparisons of its parts. */
   bytes: Uint8Array;
+  words: Int32Array;
   /** The chunk whose bytes the input holds, the first and last of them, and where in the input they begin. */
   private held: Uint8Array | undefined = undefined;
   private heldFrom = 0;
@@ -86,6 +87,7 @@ export class Llhttp {
     this.base = this.lib.malloc(INPUT_SIZE);
     this.input = this.view();
     this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
+    this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
   }
 
   /** Takes a machine for one message. */
@@ -100,6 +102,7 @@ export class Llhttp {
     if (this.input.buffer !== this.lib.memory.buffer) {
       this.input = this.view();
       this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
+      this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
     }
     return fresh;
   }

@@ -14,6 +14,7 @@
  *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
  */
 import { chunkOf } from "../poll/buffers.ts";
+import { type KnownHead, recall, remember } from "./known_heads.ts";
 import {
   INPUT_SIZE,
   INVALID_METHOD,
@@ -89,6 +90,7 @@ export class RequestParser {
   /** Names and values of the trailers, in turn. */
   trailers: string[] | undefined = undefined;
 
+  /** 0 until there is something to parse that is not known already. */
   private machine = 0;
   private prior: Buffer | undefined = undefined;
   private priorLength = 0;
@@ -110,7 +112,7 @@ export class RequestParser {
   /** Gets ready for a new message. */
   begin(limits: ParserLimits): void {
     this.limits = limits;
-    this.machine = llhttp().take();
+    this.machine = 0;
     this.status = 0;
     this.headDone = this.done = this.chunked = this.upgrade = this.lastIsName = false;
     this.contentLength = -1;
@@ -151,6 +153,15 @@ export class RequestParser {
   private run(origin: number, length: number): number {
     const lib = llhttp();
     this.origin = origin;
+    const isFirst = this.machine === 0;
+    if (isFirst) {
+      const known = recall(lib, origin, length, this.limits);
+      if (known !== undefined) {
+        this.adopt(known);
+        return known.size;
+      }
+      this.machine = lib.take();
+    }
     const wasHead = !this.headDone;
     const before = this.bodyBytes;
     const result = lib.run(this.machine, origin, length, this);
@@ -161,8 +172,27 @@ export class RequestParser {
     }
     if (wasHead) this.afterHead(length, used);
     else this.countFraming(used - (this.bodyBytes - before));
-    if (result === PAUSED && this.status === 0) this.done = true;
+    if (result === PAUSED && this.status === 0) {
+      this.done = true;
+      const isWhole = isFirst && !this.upgrade && !this.chunked && this.contentLength <= 0;
+      if (isWhole) remember(lib, origin, used, this.limits, this);
+    }
     return used;
+  }
+
+  /** Takes over what was found in the same head before. */
+  private adopt(head: KnownHead): void {
+    this.headDone = this.done = true;
+    this.text = head.text;
+    this.spans = head.spans;
+    this.method = head.method;
+    this.version = head.version;
+    this.urlStart = head.urlStart;
+    this.urlEnd = head.urlEnd;
+    this.host = head.host;
+    this.keepAlive = head.keepAlive;
+    this.contentLength = head.contentLength;
+    this.expect = head.expect;
   }
 
   // ---- what llhttp tells
@@ -401,7 +431,7 @@ export class RequestParser {
 
   /** Gives the machine back. */
   end(): void {
-    llhttp().give(this.machine);
+    if (this.machine !== 0) llhttp().give(this.machine);
     this.prior = undefined;
     this.chunk = undefined;
     this.collected = found;
