@@ -4,7 +4,8 @@
  *
  *   http --addr 127.0.0.1:7000 --conns 64 --request hello --depth 1 --seconds 2 --warmup 0.5 --server-pid 0
  *
- * Requests: hello (as wrk sends it), browser (12 headers), json (a POST of 1 kB), large (1 MB comes back).
+ * Requests: hello (as wrk sends it), browser (12 headers), varied (as browser, another target each time),
+ * json (a POST of 1 kB), large (1 MB comes back).
  * The first response has to have status 200 and a Content-Length, and so has each that begins a read; the
  * length of the whole is learnt from each connection's first one and has to stay the same. Prints one line of JSON.
  */
@@ -43,6 +44,7 @@ static int epoll;
 static char request[65536];
 static size_t request_size; /* of all that are under way at once */
 static size_t depth;
+static char *number; /* eight digits that differ from request to request, or NULL */
 static char buffer[RECEIVE_SIZE];
 static struct histogram latency;
 static uint64_t errors;
@@ -54,9 +56,9 @@ static void make_request(const char *kind) {
     n = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
   } else if (strcmp(kind, "large") == 0) {
     n = snprintf(request, sizeof request, "GET /large HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
-  } else if (strcmp(kind, "browser") == 0) {
+  } else if (strcmp(kind, "browser") == 0 || strcmp(kind, "varied") == 0) {
     n = snprintf(request, sizeof request,
-                 "GET /?page=2&sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n"
+                 "GET /?page=00000002&sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n"
                  "Cache-Control: max-age=0\r\nUpgrade-Insecure-Requests: 1\r\n"
                  "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n"
                  "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
@@ -77,6 +79,14 @@ static void make_request(const char *kind) {
   if (request_size * depth > sizeof request) fail("%zu requests are too many at once", depth);
   for (size_t i = 1; i < depth; i++) memcpy(request + i * request_size, request, request_size);
   request_size *= depth;
+  if (strcmp(kind, "varied") == 0 && depth == 1) number = strstr(request, "00000002");
+}
+
+static void vary(void) {
+  for (int i = 7; i >= 0; i--) {
+    if (++number[i] <= '9') return;
+    number[i] = '0';
+  }
 }
 
 static void lose(struct connection *connection) {
@@ -90,6 +100,7 @@ static void lose(struct connection *connection) {
 static void send_next(struct connection *connection, uint64_t now) {
   connection->received = 0;
   connection->began = now;
+  if (number != NULL) vary();
   ssize_t n = send(connection->fd, request, request_size, MSG_NOSIGNAL);
   if (n != (ssize_t)request_size) lose(connection);
 }

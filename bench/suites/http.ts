@@ -97,6 +97,7 @@ function cases(settings: Settings): ServerCase[] {
     hello,
     httpCase("hello", "hello", 1000),
     httpCase("browser", "12 headers", 64),
+    httpCase("varied", "12 headers, each time another target", 64),
     httpCase("json", "POST of 1 kB of JSON", 64),
     httpCase("large", "1 MB", 64),
     httpCase("hello", `hello, ${PIPELINED} pipelined`, 64, PIPELINED),
