@@ -40,6 +40,9 @@ export interface ParserLimits {
 /** A token, or the beginning of one. */
 const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 const SPACE = 0x20;
+const SLASH = 0x2f;
+/** Length of " HTTP/1.1" */
+const VERSION = 9;
 const TAB = 0x09;
 const NO_SPANS: number[] = [];
 
@@ -173,7 +176,8 @@ export class RequestParser {
     if (wasHead) this.afterHead(length, used);
     else this.countFraming(used - (this.bodyBytes - before));
     if (result === PAUSED && this.status === 0) {
-      this.done = true;
+      if (this.trailers !== undefined) this.judgeTrailers(this.trailers);
+      this.done = this.status === 0;
       const isWhole = isFirst && !this.upgrade && !this.chunked && this.contentLength <= 0;
       if (isWhole) remember(lib, origin, used, this.limits, this);
     }
@@ -274,7 +278,9 @@ export class RequestParser {
       return;
     }
     const { count, collected } = this;
-    const end = count === 0 ? this.urlEnd : (collected[count - 1] as number);
+    // Without headers up to the end of the request line: its version is read from the text.
+    const last = count === 0 ? this.urlEnd + VERSION : (collected[count - 1] as number);
+    const end = Math.min(last, this.priorLength + used);
     // The end of the head is found in this input: what stood before has been kept.
     const here = this.sliceOf(0, Math.max(0, end - this.priorLength));
     this.text =
@@ -321,7 +327,19 @@ export class RequestParser {
     if (loose) return this.fail(400, "the request line has more than one space");
     const hash = text.indexOf("#", urlStart);
     if (hash !== -1 && hash < urlEnd) return this.fail(400, "the request target has a fragment");
+    if (text.charCodeAt(urlStart) !== SLASH) this.judgeTarget(text.slice(urlStart, urlEnd));
     this.judgeFields();
+  }
+
+  /** A target that is no path: "*", or a whole url; llhttp has seen to the form of CONNECT's. */
+  private judgeTarget(target: string): undefined {
+    if (this.method === "CONNECT") return;
+    if (target === "*") {
+      if (this.method !== "OPTIONS") this.fail(400, "only OPTIONS may ask for *");
+      return;
+    }
+    const authority = /^[a-z][a-z\d+.-]*:\/\/([^/?]*)/i.exec(target)?.[1] ?? "";
+    if (!HOST.test(authority)) this.fail(400, "the request target names no host");
   }
 
   private judgeFields(): undefined {
@@ -400,6 +418,13 @@ export class RequestParser {
     }
   }
 
+  /** llhttp refuses Content-Length and Transfer-Encoding there. */
+  private judgeTrailers(trailers: readonly string[]): void {
+    for (let i = 0; i < trailers.length; i += 2) {
+      if ((trailers[i] as string).toLowerCase() === "host") this.fail(400, "Host is no trailer");
+    }
+  }
+
   // ---- failing
 
   private fail(status: number, reason: string): undefined {
@@ -423,7 +448,7 @@ export class RequestParser {
   }
 
   private failVersion(line: string): undefined {
-    const version = / HTTP\/(\d\.\d)$/.exec(line)?.[1] ?? "1.1";
+    const version = / HTTP\/(\d\.\d)\r?$/.exec(line)?.[1] ?? "1.1";
     if (version === "1.1" || version === "1.0") {
       this.fail(400, "the request line names no version of HTTP");
     } else this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
