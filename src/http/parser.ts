@@ -44,6 +44,7 @@ const SLASH = 0x2f;
 /** Length of " HTTP/1.1" */
 const VERSION = 9;
 const TAB = 0x09;
+const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
 const NO_SPANS: number[] = [];
 
 /**
@@ -357,6 +358,10 @@ export class RequestParser {
         case 6:
           if (this.isNamed(start, "expect")) this.expect = this.value(i);
           break;
+        case 10:
+          if (this.keepAlive && this.isNamed(start, "connection"))
+            this.judgeConnection(this.value(i));
+          break;
         case 14:
           // llhttp has seen to it that there is one, of digits alone.
           if (this.isNamed(start, "content-length")) this.contentLength = Number(this.value(i));
@@ -390,6 +395,12 @@ export class RequestParser {
 
   private value(i: number): string {
     return valueAt(this.text, this.spans, i);
+  }
+
+  /** llhttp of some versions does not know "close" with a tab behind it. */
+  private judgeConnection(value: string): void {
+    if (value === "keep-alive" || !CLOSE.test(value)) return;
+    this.keepAlive = false;
   }
 
   private judgeEncoding(value: string): undefined {
