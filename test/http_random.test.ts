@@ -10,6 +10,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { describe, it } from "node:test";
+import { inspect, isDeepStrictEqual } from "node:util";
 import { type Handler, Response } from "../src/http/index.ts";
 import { CORPORA } from "./http_corpora.ts";
 import { converse } from "./http_memory.ts";
@@ -17,6 +18,9 @@ import { REQUESTS } from "./http_requests.ts";
 
 const seed = Number(process.env.CORONET_SEED) || Math.floor(Math.random() * 0x7fff_ffff);
 const COUNT = Number(process.env.CORONET_HTTP_RANDOM) || 3000;
+
+/** So many differences are told before it stops. */
+const MOST_DIFFERING = 10;
 
 /** What requests are made of where they go wrong. */
 const PIECES = [
@@ -168,11 +172,22 @@ function namedThere(text: string): string[] {
   });
 }
 
+/** Where both may differ, and why: none of it lets bytes of a body be taken for a request. */
+const LISTED: readonly { reason: string; concerns: RegExp }[] = [
+  {
+    reason:
+      "llhttp 9.4 refuses a pair with a backslash in a quoted chunk extension; RFC 9112 has it",
+    concerns: /\n[\da-f]+[^\n]*"[^\n]*\\/i,
+  },
+];
+
 describe(`requests changed at random (CORONET_SEED=${seed})`, () => {
   it(`mean the same as to node:http's parser, ${COUNT} of them`, async (t) => {
     const pick = numbers(seed);
     let taken = 0;
     let stricter = 0;
+    let listed = 0;
+    const differing: object[] = [];
     for (let i = 0; i < COUNT; i++) {
       let text = seeds[pick(seeds.length)] as string;
       if (pick(3) === 0) text += seeds[pick(seeds.length)];
@@ -182,12 +197,18 @@ describe(`requests changed at random (CORONET_SEED=${seed})`, () => {
       seenHere = [];
       await converse(here, [text]);
       const seenThere = namedThere(text);
-      const agreed = seenThere.slice(0, seenHere.length);
-      assert.deepEqual(seenHere, agreed, `request ${i}: ${JSON.stringify(text)}`);
+      if (!isDeepStrictEqual(seenHere, seenThere.slice(0, seenHere.length))) {
+        if (LISTED.some(({ concerns }) => concerns.test(text))) listed++;
+        else differing.push({ request: i, text, here: seenHere, there: seenThere });
+        assert.ok(differing.length < MOST_DIFFERING, inspect(differing));
+        continue;
+      }
       taken += seenHere.length;
       if (seenHere.length < seenThere.length) stricter++;
     }
     t.diagnostic(`${taken} requests were taken by both, ${stricter} inputs are refused here alone`);
+    t.diagnostic(`${listed} inputs differ for a reason that is listed`);
+    assert.deepEqual(differing, []);
     assert.ok(taken > COUNT / 10, "hardly any request was taken: the comparison says nothing");
   });
 });

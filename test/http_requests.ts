@@ -163,6 +163,11 @@ const LENGTHS: RequestCase[] = [
 
 const TRANSFERS: RequestCase[] = [
   taken("chunks", "POST / hello", chunks(`2${LF}he${LF}3${LF}llo${LF}0${LF}${LF}`)),
+  taken(
+    "ten thousand chunks of one byte",
+    `POST / ${"x".repeat(10_000)}`,
+    chunks(`${`1${LF}x${LF}`.repeat(10_000)}0${LF}${LF}`),
+  ),
   taken("no chunks", "POST / ", chunks(`0${LF}${LF}`)),
   taken("a size in capitals", "POST / 0123456789", chunks(`A${LF}0123456789${LF}0${LF}${LF}`)),
   taken("zeros before a size", "POST / hi", chunks(`0002${LF}hi${LF}000${LF}${LF}`)),

@@ -172,6 +172,11 @@ export abstract class Body {
     return this.stream !== undefined && isDisturbed(this.stream);
   }
 
+  /** @internal Somebody has asked for the body as a stream, and may read it at any time. */
+  get streams(): boolean {
+    return this.stream !== undefined;
+  }
+
   /** @internal Somebody takes the body now: the stream where there is one, or what it was given as. */
   take(): Source {
     if (this.source === null) return null;

@@ -22,7 +22,7 @@ import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
 import { llhttp } from "./llhttp.ts";
-import { plainResponse, switchingHead } from "./message.ts";
+import { CONTINUE, plainResponse, switchingHead } from "./message.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
 import { Request } from "./request.ts";
@@ -51,8 +51,9 @@ const LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 1_000;
 /** Input that is kept while a handler runs. */
 const READ_AHEAD = 65_536;
-/** Characters of responses that wait for the next one. */
+/** Characters of responses that wait for the next one, and how many there are at most. */
 const HELD = 16_384;
+const MOST_HELD = 32;
 
 const nothing = new Uint8Array(0);
 
@@ -82,6 +83,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
   private watcher: Watcher | undefined = undefined;
   private takenOver = false;
   private held = "";
+  private heldCount = 0;
   // What is known of the request that is being answered; its Exchange is the connection itself.
   request: Request = nobody;
   version = 11;
@@ -181,14 +183,21 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
   send(text: string): Promise<unknown> | undefined {
     const all = this.held === "" ? text : this.held + text;
     const { conn } = this;
-    const holds = this.keepAlive && this.at < this.chunk.length && all.length <= HELD;
-    // Whoever has used up this turn's budget writes, and lets others go first.
-    if (holds && conn.fd.device.runtime.sched.charge(0)) {
+    if (!this.keepAlive || this.at === this.chunk.length) {
+      this.held = "";
+      return conn[writeLatin1](all);
+    }
+    // Whoever has used up this turn's budget, or sends one request behind the other, lets others go first.
+    const { sched } = conn.fd.device.runtime;
+    const mayGoOn = sched.charge(0) && ++this.heldCount < MOST_HELD;
+    if (mayGoOn && all.length <= HELD) {
       this.held = all;
       return undefined;
     }
     this.held = "";
-    return conn[writeLatin1](all);
+    this.heldCount = 0;
+    const written = conn[writeLatin1](all);
+    return mayGoOn ? written : (written ?? sched.later(undefined));
   }
 
   /** Writes what is held. Undefined when there is nothing to wait for. */
@@ -296,8 +305,15 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
 
   private respond(response: Response): Promise<unknown> | undefined {
     if (this.owner.stopping) this.keepAlive = false;
-    if (this.incoming !== undefined) this.judgeRest(this.incoming);
-    return sendResponse(this, response);
+    const { incoming } = this;
+    if (incoming === undefined) return sendResponse(this, response);
+    // A response that is made of the request's body reads it once it has begun.
+    const asked = incoming.awaitsContinue && this.request.streams && !incoming.arrived;
+    if (asked) incoming.awaitsContinue = false;
+    incoming.answered = true;
+    this.judgeRest(incoming);
+    if (!asked) return sendResponse(this, response);
+    return this.write(CONTINUE).then(() => sendResponse(this, response));
   }
 
   /** What is to be done behind a response; false when the connection ends with it. */

@@ -57,6 +57,9 @@ const FRAMING_PER_CHUNK = 16;
 /** reg-name, IPv4 or an IP literal, with a port or without (RFC 3986, 3.2.2). */
 const HOST = /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
 
+/** Parts of a body that are smaller on the average are joined: an object for each byte would cost more than it. */
+const SMALL_PART = 4096;
+
 /** Bytes that a pipelined request's head is parsed in at a time. */
 const PIPELINED_STEP = 2048;
 
@@ -107,6 +110,8 @@ export class RequestParser {
   /** Where in the input the run began. */
   private origin = 0;
   private excess = 0;
+  /** Up to where in this run the body's framing has been counted. */
+  private framedTo = 0;
   private trailerBytes = 0;
 
   constructor(limits: ParserLimits) {
@@ -168,6 +173,7 @@ export class RequestParser {
     }
     const wasHead = !this.headDone;
     const before = this.bodyBytes;
+    this.framedTo = 0;
     const result = lib.run(this.machine, origin, length, this);
     const used = result === OK ? length : lib.stoppedAt(this.machine);
     if (result !== OK && result !== PAUSED) {
@@ -175,7 +181,11 @@ export class RequestParser {
       return used;
     }
     if (wasHead) this.afterHead(length, used);
-    else this.countFraming(used - (this.bodyBytes - before));
+    else this.countFraming(used - this.framedTo);
+    const { body } = this;
+    if (body.length > 1 && this.bodyBytes - before < SMALL_PART * body.length) {
+      body.splice(0, body.length, Buffer.concat(body));
+    }
     if (result === PAUSED && this.status === 0) {
       if (this.trailers !== undefined) this.judgeTrailers(this.trailers);
       this.done = this.status === 0;
@@ -242,13 +252,19 @@ export class RequestParser {
   onHead(upgrade: boolean, keepAlive: boolean): void {
     this.headDone = true;
     this.lastIsName = false;
+    // Behind the last value stand two line ends, and perhaps white space.
+    const { count } = this;
+    const last = count === 0 ? 0 : (this.collected[count - 1] as number) - this.priorLength;
+    this.framedTo = Math.max(0, last + 4);
     this.upgrade = upgrade;
     this.keepAlive = keepAlive;
   }
 
   onBody(at: number, length: number): void {
     this.bodyBytes += length;
-    this.excess = Math.max(0, this.excess - FRAMING_PER_CHUNK - 2 * length);
+    const framing = at - this.framedTo;
+    this.excess = Math.max(0, this.excess + framing - FRAMING_PER_CHUNK - 2 * length);
+    this.framedTo = at + length;
     const { chunk } = this;
     if (chunk === undefined) this.body.push(chunkOf(llhttp().bytes, this.origin + at, length));
     else this.body.push(chunk.subarray(this.chunkAt + at, this.chunkAt + at + length));
@@ -289,7 +305,7 @@ export class RequestParser {
     this.spans = collected.slice(0, count);
     this.prior = undefined;
     this.judgeHead(end);
-    this.countFraming(Math.max(0, used - (end - this.priorLength) - 4 - this.bodyBytes));
+    this.countFraming(Math.max(0, used - this.framedTo));
   }
 
   /** The head goes on in the next chunk: its bytes are kept, its places are its own from now on. */
