@@ -45,6 +45,8 @@ const SLASH = 0x2f;
 const VERSION = 9;
 const TAB = 0x09;
 const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+/** What says how a message is framed and where it goes (RFC 9110, 6.5.1). */
+const NO_TRAILERS = new Set(["content-length", "host", "transfer-encoding"]);
 const NO_SPANS: number[] = [];
 
 /**
@@ -445,10 +447,11 @@ export class RequestParser {
     }
   }
 
-  /** llhttp refuses Content-Length and Transfer-Encoding there. */
+  /** llhttp refuses some of these there, by their values. */
   private judgeTrailers(trailers: readonly string[]): void {
     for (let i = 0; i < trailers.length; i += 2) {
-      if ((trailers[i] as string).toLowerCase() === "host") this.fail(400, "Host is no trailer");
+      const name = (trailers[i] as string).toLowerCase();
+      if (NO_TRAILERS.has(name)) this.fail(400, `${name} is no trailer`);
     }
   }
 
