@@ -24,16 +24,18 @@ function keepComplaints(child: ChildProcess): string[] {
   return lines;
 }
 
-/** The port in the line "listening PORT". */
-function portOf(child: ChildProcess): Promise<number> {
+/**
+ * The line "listening PORT"; "listening PORT PID" from a script that starts the server proper.
+ */
+function listening(child: ChildProcess): Promise<{ port: number; pid: number }> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () => reject(new Error("the server does not listen")),
       START_PATIENCE_MS,
     );
     createInterface({ input: child.stdout! }).on("line", (line) => {
-      const port = /^listening (\d+)$/.exec(line)?.[1];
-      if (port !== undefined) resolve(Number(port));
+      const [, port, pid = child.pid] = /^listening (\d+)(?: (\d+))?$/.exec(line) ?? [];
+      if (port !== undefined) resolve({ port: Number(port), pid: Number(pid) });
     });
     child.once("error", reject);
     child.once("close", () => reject(new Error("the server ended before it listened")));
@@ -53,8 +55,8 @@ export async function startServer(
   const lines = keepComplaints(child);
   const complaints = () => lines.join("\n");
   try {
-    const port = await portOf(child);
-    return { pid: child.pid!, address: `${host}:${port}`, complaints, stop: () => stop(child) };
+    const { port, pid } = await listening(child);
+    return { pid, address: `${host}:${port}`, complaints, stop: () => stop(child) };
   } catch (error) {
     await stop(child);
     throw new Error(`${(error as Error).message}\n${complaints()}`.trim());

@@ -1,21 +1,26 @@
-// Requests that were changed at random mean the same here as to node:http, which reads them with the same
-// state machine: whatever is taken here is taken there, with the same method, target and body, in the
+// Requests that were changed at random mean the same here as to node:http's parser, an llhttp of
+// another version and in C: whatever is taken here is taken there, with the same method, target and body, in the
 // same order. What is refused here and taken there is stricter, which is allowed; but then nothing
 // behind it is taken either.
 //
 //   CORONET_SEED=n               repeats a run
-//   CORONET_HTTP_RANDOM=100000   how many requests; 1500 without it
+//   CORONET_HTTP_RANDOM=1000000  how many requests; 3000 without it
+//
+// A million take some minutes; docs/decisions/http.md says what the last run found.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type Server as NodeServer } from "node:http";
-import { connect } from "node:net";
-import { after, before, describe, it } from "node:test";
-import { Response, type Server, serve } from "../src/http/index.ts";
-import { socketFolder } from "../testing/conns.ts";
+import { createRequire } from "node:module";
+import { describe, it } from "node:test";
+import { inspect, isDeepStrictEqual } from "node:util";
+import { type Handler, Response } from "../src/http/index.ts";
+import { CORPORA } from "./http_corpora.ts";
+import { converse } from "./http_memory.ts";
 import { REQUESTS } from "./http_requests.ts";
 
 const seed = Number(process.env.CORONET_SEED) || Math.floor(Math.random() * 0x7fff_ffff);
-const COUNT = Number(process.env.CORONET_HTTP_RANDOM) || 1500;
+const COUNT = Number(process.env.CORONET_HTTP_RANDOM) || 3000;
+
+/** So many differences are told before it stops. */
+const MOST_DIFFERING = 10;
 
 /** What requests are made of where they go wrong. */
 const PIECES = [
@@ -65,7 +70,12 @@ function numbers(from: number): (below: number) => number {
 
 const short = REQUESTS.filter(({ request }) => request.length < 1_000);
 /** Every valid one stands there more often, or hardly anything would be left of what is valid. */
-const seeds = short.flatMap(({ request, seen }) => Array(seen === undefined ? 1 : 8).fill(request));
+const seeds = [
+  ...short.flatMap(({ request, seen }) => Array<string>(seen === undefined ? 1 : 8).fill(request)),
+  ...CORPORA.flatMap(([, , request, answers]) =>
+    Array<string>(answers.at(-1) === "200 GET /next " ? 12 : 1).fill(request),
+  ),
+];
 
 function change(request: string, pick: (below: number) => number): string {
   const at = pick(request.length + 1);
@@ -86,69 +96,127 @@ function change(request: string, pick: (below: number) => number): string {
   }
 }
 
-/** Sends it all, ends, and waits until the server has ended, too. */
-async function send(path: string, text: string): Promise<void> {
-  const socket = connect(path);
-  socket.on("error", () => {});
-  socket.resume();
-  socket.end(text, "latin1");
-  await once(socket, "close");
+let seenHere: string[] = [];
+
+const here: Handler = async (request, info) => {
+  const body = Buffer.from(await request.bytes()).toString("latin1");
+  seenHere.push(`${request.method} ${info.target} ${body}`);
+  return new Response("x");
+};
+
+/** What node:http parses with: nothing of it is declared, and it has no public name. */
+interface NodeParser {
+  initialize(type: number, resource: object): void;
+  execute(bytes: Buffer): unknown;
+  close(): void;
+  [event: number]: unknown;
 }
 
+interface NodeParserClass {
+  new (): NodeParser;
+  readonly REQUEST: number;
+  readonly kOnHeaders: number;
+  readonly kOnHeadersComplete: number;
+  readonly kOnBody: number;
+  readonly kOnMessageComplete: number;
+}
+
+const { HTTPParser } = createRequire(import.meta.url)("_http_common") as {
+  HTTPParser: NodeParserClass;
+};
+
+/** Its numbers of methods, as they turn out. */
+const methods = new Map<number, string>();
+
+/** What it makes of the bytes: the number of the method, target and body of each message that is complete. */
+function parseThere(text: string): { method: number; rest: string }[] {
+  const seen: { method: number; rest: string }[] = [];
+  const parser = new HTTPParser();
+  let message = { method: 0, rest: "" };
+  let split = "";
+  parser.initialize(HTTPParser.REQUEST, {});
+  // More than 32 headers come in parts, the target with the first of them; trailers come so, too.
+  let inBody = false;
+  parser[HTTPParser.kOnHeaders] = (_headers: unknown, url: string) => {
+    if (!inBody) split += url;
+  };
+  parser[HTTPParser.kOnHeadersComplete] = (...told: unknown[]) => {
+    message = { method: told[3] as number, rest: `${split}${told[4] ?? ""} ` };
+    split = "";
+    inBody = true;
+    return 0;
+  };
+  parser[HTTPParser.kOnBody] = (part: Buffer) => {
+    message.rest += part.toString("latin1");
+  };
+  parser[HTTPParser.kOnMessageComplete] = () => {
+    inBody = false;
+    seen.push(message);
+  };
+  // It stops behind a request for another protocol; here nobody takes that up, and HTTP goes on.
+  for (let rest = Buffer.from(text, "latin1"); rest.length > 0; ) {
+    const used = parser.execute(rest);
+    if (typeof used !== "number" || used === 0) break;
+    rest = rest.subarray(used);
+  }
+  parser.close();
+  return seen;
+}
+
+/** The messages of both, as far as they were taken here; the numbers of methods as names. */
+function namedThere(text: string): string[] {
+  return parseThere(text).map(({ method, rest }, i) => {
+    const name = seenHere[i]?.split(" ", 1)[0];
+    if (name !== undefined && !methods.has(method)) methods.set(method, name);
+    return `${methods.get(method)} ${rest}`;
+  });
+}
+
+/** Where both may differ, and why: none of it lets bytes of a body be taken for a request. */
+const LISTED: readonly { reason: string; concerns: RegExp }[] = [
+  {
+    reason:
+      "llhttp 9.4 refuses a pair with a backslash in a quoted chunk extension; RFC 9112 has it",
+    concerns: /\n[\da-f]+[^\n]*"[^\n]*\\/i,
+  },
+  {
+    reason: "llhttp 9.4 refuses DEL in a quoted chunk extension, 9.3 takes it",
+    concerns: /\n[\da-f]+;[^\n]*"[^\n]*\x7f/i,
+  },
+  {
+    reason: "llhttp obeys Connection: close in trailers; here only headers speak of the connection",
+    concerns: /\n0+(?:;[^\n]*)?\r\n(?:[^\r\n]+\r\n)*connection:/i,
+  },
+];
+
 describe(`requests changed at random (CORONET_SEED=${seed})`, () => {
-  let folder: Awaited<ReturnType<typeof socketFolder>>;
-  let ours: Server;
-  let theirs: NodeServer;
-  let seenHere: string[] = [];
-  let seenThere: string[] = [];
-
-  before(async () => {
-    folder = await socketFolder();
-    ours = await serve(folder.path("here"), async (request, info) => {
-      const body = Buffer.from(await request.bytes()).toString("latin1");
-      seenHere.push(`${request.method} ${info.target} ${body}`);
-      return new Response("x");
-    });
-    theirs = createServer((request, response) => {
-      const parts: Buffer[] = [];
-      request.on("data", (part) => parts.push(part));
-      request.on("error", () => {});
-      request.on("end", () => {
-        const body = Buffer.concat(parts).toString("latin1");
-        seenThere.push(`${request.method} ${request.url} ${body}`);
-        response.end("x");
-      });
-    });
-    theirs.listen(folder.path("there"));
-    await once(theirs, "listening");
-  });
-
-  after(async () => {
-    theirs.close();
-    theirs.closeAllConnections();
-    await ours.close();
-    await folder[Symbol.asyncDispose]();
-  });
-
-  it(`mean the same as to node:http, ${COUNT} of them`, async (t) => {
+  it(`mean the same as to node:http's parser, ${COUNT} of them`, async (t) => {
     const pick = numbers(seed);
     let taken = 0;
     let stricter = 0;
+    let listed = 0;
+    const differing: object[] = [];
     for (let i = 0; i < COUNT; i++) {
       let text = seeds[pick(seeds.length)] as string;
       if (pick(3) === 0) text += seeds[pick(seeds.length)];
-      for (let changes = 1 + pick(3); changes > 0; changes--) text = change(text, pick);
+      for (let changes = 1 + pick(2); changes > 0; changes--) text = change(text, pick);
       // A tunnel has no requests in it; node:http closes, without an answer, where nobody listens for one.
       if (text.includes("CONNECT")) continue;
       seenHere = [];
-      seenThere = [];
-      await Promise.all([send(folder.path("here"), text), send(folder.path("there"), text)]);
-      const agreed = seenThere.slice(0, seenHere.length);
-      assert.deepEqual(seenHere, agreed, `request ${i}: ${JSON.stringify(text)}`);
+      await converse(here, [text]);
+      const seenThere = namedThere(text);
+      if (!isDeepStrictEqual(seenHere, seenThere.slice(0, seenHere.length))) {
+        if (LISTED.some(({ concerns }) => concerns.test(text))) listed++;
+        else differing.push({ request: i, text, here: seenHere, there: seenThere });
+        assert.ok(differing.length < MOST_DIFFERING, inspect(differing));
+        continue;
+      }
       taken += seenHere.length;
       if (seenHere.length < seenThere.length) stricter++;
     }
     t.diagnostic(`${taken} requests were taken by both, ${stricter} inputs are refused here alone`);
+    t.diagnostic(`${listed} inputs differ for a reason that is listed`);
+    assert.deepEqual(differing, []);
     assert.ok(taken > COUNT / 10, "hardly any request was taken: the comparison says nothing");
   });
 });

@@ -163,6 +163,11 @@ const LENGTHS: RequestCase[] = [
 
 const TRANSFERS: RequestCase[] = [
   taken("chunks", "POST / hello", chunks(`2${LF}he${LF}3${LF}llo${LF}0${LF}${LF}`)),
+  taken(
+    "ten thousand chunks of one byte",
+    `POST / ${"x".repeat(10_000)}`,
+    chunks(`${`1${LF}x${LF}`.repeat(10_000)}0${LF}${LF}`),
+  ),
   taken("no chunks", "POST / ", chunks(`0${LF}${LF}`)),
   taken("a size in capitals", "POST / 0123456789", chunks(`A${LF}0123456789${LF}0${LF}${LF}`)),
   taken("zeros before a size", "POST / hi", chunks(`0002${LF}hi${LF}000${LF}${LF}`)),
@@ -212,6 +217,9 @@ const TRANSFERS: RequestCase[] = [
   refused("a bare LF in an extension", 400, chunks(`2;a\nhi${LF}0${LF}${LF}`)),
   refused("a chunk longer than its size", 400, chunks(`2${LF}hello${LF}0${LF}${LF}`)),
   refused("no line end behind a chunk", 400, chunks(`2${LF}hi0${LF}${LF}`)),
+  refused("a Host in the trailers", 400, chunks(`0${LF}Host: b${LF}${LF}`)),
+  refused("a length in the trailers", 400, chunks(`0${LF}Content-Length: 5${LF}${LF}`)),
+  refused("an empty coding in the trailers", 400, chunks(`0${LF}Transfer-Encoding:${LF}${LF}`)),
   refused("a folded trailer", 400, chunks(`0${LF}X: y${LF} z${LF}${LF}`)),
   refused("a trailer without a colon", 400, chunks(`0${LF}X${LF}${LF}`)),
   refused(

@@ -1,13 +1,15 @@
 /*
- * HTTP load: N connections, kept alive, each with one request under way.
+ * HTTP load: N connections, kept alive, each with `depth` requests under way: they are sent in one write,
+ * and the next ones when all of their responses are there.
  *
  * A request is one that has a name here, or a GET of a path.
  *
- *   http --addr 127.0.0.1:7000 --conns 64 --request hello --seconds 2 --warmup 0.5 --server-pid 0
+ *   http --addr 127.0.0.1:7000 --conns 64 --request hello --depth 1 --seconds 2 --warmup 0.5 --server-pid 0
  *
- * Requests: hello (as wrk sends it), browser (12 headers), json (a POST of 1 kB), large (1 MB comes back).
- * Every response has to have status 200 and a Content-Length; the length of the whole is learnt from each
- * connection's first one and has to stay the same. Prints one line of JSON.
+ * Requests: hello (as wrk sends it), browser (12 headers), varied (as browser, another target each time),
+ * json (a POST of 1 kB), large (1 MB comes back).
+ * The first response has to have status 200 and a Content-Length, and so has each that begins a read; the
+ * length of the whole is learnt from each connection's first one and has to stay the same. Prints one line of JSON.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -31,7 +33,7 @@ static const char status[] = "HTTP/1.1 200 ";
 struct connection {
   int fd;
   bool connected;
-  size_t length; /* of a whole response; 0 until the first head is complete */
+  size_t length; /* of all responses to one write; 0 until the first head is complete */
   size_t received;
   uint64_t began;
   char head[HEAD_SIZE + 1];
@@ -41,8 +43,10 @@ static struct connection *connections;
 static int count;
 static int alive;
 static int epoll;
-static char request[4096];
-static size_t request_size;
+static char request[65536];
+static size_t request_size; /* of all that are under way at once */
+static size_t depth;
+static char *number; /* eight digits that differ from request to request, or NULL */
 static char buffer[RECEIVE_SIZE];
 static struct histogram latency;
 static uint64_t errors;
@@ -56,9 +60,9 @@ static void make_request(const char *kind) {
     n = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
   } else if (strcmp(kind, "large") == 0) {
     n = snprintf(request, sizeof request, "GET /large HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
-  } else if (strcmp(kind, "browser") == 0) {
+  } else if (strcmp(kind, "browser") == 0 || strcmp(kind, "varied") == 0) {
     n = snprintf(request, sizeof request,
-                 "GET /?page=2&sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n"
+                 "GET /?page=00000002&sort=name HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n"
                  "Cache-Control: max-age=0\r\nUpgrade-Insecure-Requests: 1\r\n"
                  "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n"
                  "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
@@ -76,6 +80,17 @@ static void make_request(const char *kind) {
   }
   if (n < 0 || (size_t)n >= sizeof request) fail("no request is called %s", kind);
   request_size = (size_t)n;
+  if (request_size * depth > sizeof request) fail("%zu requests are too many at once", depth);
+  for (size_t i = 1; i < depth; i++) memcpy(request + i * request_size, request, request_size);
+  request_size *= depth;
+  if (strcmp(kind, "varied") == 0 && depth == 1) number = strstr(request, "00000002");
+}
+
+static void vary(void) {
+  for (int i = 7; i >= 0; i--) {
+    if (++number[i] <= '9') return;
+    number[i] = '0';
+  }
 }
 
 static void lose(struct connection *connection) {
@@ -89,6 +104,7 @@ static void lose(struct connection *connection) {
 static void send_next(struct connection *connection, uint64_t now) {
   connection->received = 0;
   connection->began = now;
+  if (number != NULL) vary();
   ssize_t n = send(connection->fd, request, request_size, MSG_NOSIGNAL);
   if (n != (ssize_t)request_size) lose(connection);
 }
@@ -103,7 +119,7 @@ static bool learn(struct connection *connection, size_t n) {
   const char *field = strcasestr(connection->head, "\r\ncontent-length:");
   if (field == NULL || field > end) return false;
   size_t head = (size_t)(end - connection->head) + 4;
-  connection->length = head + strtoul(field + 17, NULL, 10);
+  connection->length = depth * (head + strtoul(field + 17, NULL, 10));
   return true;
 }
 
@@ -125,7 +141,7 @@ static void receive(struct connection *connection) {
   }
   if (connection->received != connection->length) return;
   uint64_t now = now_ns();
-  histogram_add(&latency, now - connection->began);
+  for (size_t i = 0; i < depth; i++) histogram_add(&latency, now - connection->began);
   send_next(connection, now);
 }
 
@@ -176,8 +192,8 @@ static void connect_all(const struct sockaddr_in *address) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const names[] = {"addr",   "conns",      "request", "seconds",
-                                      "warmup", "server-pid", NULL};
+  static const char *const names[] = {"addr",   "conns",      "request",    "depth",
+                                      "seconds", "warmup", "server-pid", NULL};
   check_options(argc, argv, names);
   raise_fd_limit();
   struct sockaddr_in address = parse_address(option_text(argc, argv, "addr", "127.0.0.1:7000"));
@@ -185,6 +201,7 @@ int main(int argc, char **argv) {
   double seconds = option_seconds(argc, argv, "seconds", 2);
   double warmup = option_seconds(argc, argv, "warmup", 0.5);
   pid_t server = (pid_t)option_number(argc, argv, "server-pid", 0, 0, 1 << 30);
+  depth = (size_t)option_number(argc, argv, "depth", 1, 1, 1000);
   make_request(option_text(argc, argv, "request", "hello"));
   connections = calloc((size_t)count, sizeof *connections);
   if (connections == NULL) fail("no memory for %d connections", count);

@@ -65,8 +65,8 @@ export const files: Suite = {
   peers,
   rounds: (settings) => settings.rounds,
   cases: () => [
-    httpCase("/1k.bin", "1 kB", 64, "1k"),
-    httpCase("/100k.bin", "100 kB", 64, "100k"),
-    httpCase("/10m.bin", "10 MB", 16, "10m"),
+    httpCase("/1k.bin", "1 kB", 64, { key: "1k" }),
+    httpCase("/100k.bin", "100 kB", 64, { key: "100k" }),
+    httpCase("/10m.bin", "10 MB", 16, { key: "10m" }),
   ],
 };

@@ -1,7 +1,8 @@
-// HTTP/1.1 over connections that are kept alive, one request under way on each.
+// HTTP/1.1 over connections that are kept alive: one request under way on each, or 16 at once.
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { generate, type HttpReport } from "../generator.ts";
-import { rootDir } from "../paths.ts";
+import { rootDir, serversDir } from "../paths.ts";
 import { bun, compiled, noted, onEachNode, type Peer, SETUP } from "../peers.ts";
 import {
   decimals,
@@ -12,6 +13,34 @@ import {
   type Suite,
 } from "../suite.ts";
 import { measurement } from "./echo.ts";
+
+const LUA = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
+
+function nginxVersion(): string {
+  try {
+    return execFileSync("sh", ["-c", "nginx -v 2>&1"], { encoding: "utf8" }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+/** Started by a script: nginx cannot choose its port. */
+function nginx(): Peer {
+  const program = "/usr/sbin/nginx";
+  return {
+    id: "nginx",
+    family: "nginx",
+    label: "nginx with Lua",
+    command: [process.execPath, join(serversDir, "http_nginx.mjs")],
+    env: { PATH: `/usr/sbin:${process.env.PATH ?? ""}` },
+    takesBuffer: false,
+    needs: [program, LUA],
+    hint: "Debian's nginx and libnginx-mod-http-lua bring it",
+    usual: true,
+    quick: true,
+    version: nginxVersion,
+  };
+}
 
 function peers(): Peer[] {
   const library = [join(rootDir, "dist", "src", "http", "index.js")];
@@ -25,6 +54,7 @@ function peers(): Peer[] {
       quick: true,
       version: () => noted("go"),
     }),
+    nginx(),
   ];
 }
 
@@ -37,12 +67,24 @@ export function figuresOf(report: HttpReport): Record<string, number> {
   };
 }
 
+/** Requests of one write on a connection whose responses come back together. */
+const PIPELINED = 16;
+
+interface CaseOptions {
+  key?: string;
+  /** Requests of one write. */
+  depth?: number;
+}
+
 /** Of a request that the generator knows by its name, or of a path. */
 export function httpCase(
   request: string,
   label: string,
   connections: number,
-  key = `${request}${connections}`,
+  {
+    depth = 1,
+    key = `${request}${connections}${depth === 1 ? "" : `x${depth}`}`,
+  }: CaseOptions = {},
 ): ServerCase {
   return {
     key,
@@ -53,6 +95,7 @@ export function httpCase(
         addr: server.address,
         conns: connections,
         request,
+        depth,
         seconds: settings.seconds,
         warmup: settings.warmup,
         "server-pid": server.pid,
@@ -69,8 +112,10 @@ function cases(settings: Settings): ServerCase[] {
     hello,
     httpCase("hello", "hello", 1000),
     httpCase("browser", "12 headers", 64),
+    httpCase("varied", "12 headers, each time another target", 64),
     httpCase("json", "POST of 1 kB of JSON", 64),
     httpCase("large", "1 MB", 64),
+    httpCase("hello", `hello, ${PIPELINED} pipelined`, 64, { depth: PIPELINED }),
   ];
 }
 
@@ -78,7 +123,7 @@ const small = ["hello64", "hello1000"];
 
 export const http: Suite = {
   name: "http",
-  title: "HTTP/1.1, one request under way per connection",
+  title: "HTTP/1.1, connections that are kept alive",
   generators: ["http"],
   figures: [
     { key: "rate", label: "requests/s", unit: "/s", better: "more", format: integer },
@@ -88,11 +133,13 @@ export const http: Suite = {
   ],
   headlines: ["rate", "p99", "cpu"],
   plots: ["rate", "cpu"],
-  ratios: ["rate", "cpu"],
+  ratios: ["rate", "cpu", "p99"],
   targets: [
     { figure: "rate", against: "node-http", atLeast: 2, cases: small, whenBound: "cpu" },
     { figure: "rate", against: "go", atLeast: 1.5, cases: small, whenBound: "cpu" },
-    { figure: "rate", against: "bun", atLeast: 1.0, cases: small, whenBound: "cpu" },
+    { figure: "cpu", against: "bun", atLeast: 1.0 },
+    { figure: "cpu", against: "nginx", atLeast: 1.0 },
+    { figure: "p99", against: "go", atLeast: 1.0 },
   ],
   peers,
   rounds: (settings) => settings.rounds,

@@ -6,26 +6,31 @@
  *    for a handler that wants to know when the client leaves, at most one chunk more.
  *  - After a request that was refused nothing is parsed any more.
  *  - An idle connection holds neither buffer nor parser.
+ *  - Responses to requests that came together are written together: `held` is the text of those that
+ *    wait for the next one. It is written before anything of this connection waits.
  */
 import { type CancelFunc, withCancel } from "../context/cancel.ts";
 import type { Context } from "../context/context.ts";
 import { readChunk } from "../io/io.ts";
-import type { BaseConn, Conn } from "../net/conn.ts";
+import { type BaseConn, type Conn, readNow, waitReady, writeLatin1 } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
+import { chunkOf } from "../poll/buffers.ts";
 import { endsQuietly } from "../runtime/panic.ts";
+import type { Waiter } from "../runtime/sched.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
-import { plainResponse, switchingHead } from "./message.ts";
+import { llhttp } from "./llhttp.ts";
+import { CONTINUE, plainResponse, switchingHead } from "./message.ts";
 import type { Observer, Tally } from "./observe.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
 import { ResponseRecord } from "./record.ts";
 import { Request } from "./request.ts";
 import { isOurs, Response } from "./response.ts";
-import { type Exchange, sendResponse, sendText } from "./send.ts";
+import { type Exchange, sendResponse } from "./send.ts";
 
 /** What a handler may answer. */
 export type Answer = Response | globalThis.Response | undefined;
@@ -59,6 +64,9 @@ const LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 1_000;
 /** Input that is kept while a handler runs. */
 const READ_AHEAD = 65_536;
+/** Characters of responses that wait for the next one, and how many there are at most. */
+const HELD = 16_384;
+const MOST_HELD = 32;
 
 const nothing = new Uint8Array(0);
 
@@ -74,7 +82,7 @@ class Watcher {
   }
 }
 
-export class Connection implements InfoSource, BodySource {
+export class Connection implements InfoSource, BodySource, Exchange, Waiter {
   readonly conn: BaseConn;
   /** No request is being handled. */
   idle = true;
@@ -82,6 +90,7 @@ export class Connection implements InfoSource, BodySource {
   bytesIn = 0;
   bytesOut = 0;
   private readonly owner: ConnectionOwner;
+  /** Input that has come and is not parsed: chunk from `at` on. */
   private chunk: Uint8Array = nothing;
   private at = 0;
   private requests = 0;
@@ -89,11 +98,25 @@ export class Connection implements InfoSource, BodySource {
   private current: RequestInfo | undefined = undefined;
   private watcher: Watcher | undefined = undefined;
   private takenOver = false;
+  private held = "";
+  private heldCount = 0;
+  // What is known of the request that is being answered; its Exchange is the connection itself.
+  request: Request = nobody;
+  version = 11;
+  head = false;
+  keepAlive = true;
+  status = 0;
+  headBytes = 0;
+  started = 0;
 
   constructor(conn: BaseConn, owner: ConnectionOwner) {
     this.conn = conn;
     this.owner = owner;
     conn.fd.setMeter(this);
+  }
+
+  report(error: unknown, request: Request): void {
+    this.owner.report(error, request);
   }
 
   /** Serves until one side is done. Never throws. */
@@ -105,7 +128,7 @@ export class Connection implements InfoSource, BodySource {
       await this.serveAll();
     } catch (error) {
       // The peer went, or fell silent: that ends a connection and nothing else.
-      if (!(error instanceof NetError)) owner.report(error, new Request("http://localhost/"));
+      if (!(error instanceof NetError)) owner.report(error, nobody);
     }
     this.endRequest();
     if (!this.takenOver) await conn.close();
@@ -114,26 +137,38 @@ export class Connection implements InfoSource, BodySource {
   private async serveAll(): Promise<void> {
     const { conn, owner } = this;
     const { settings } = owner;
+    const lib = llhttp();
     for (;;) {
-      if (this.at === this.chunk.length) {
+      let parser: RequestParser;
+      if (this.at < this.chunk.length) {
+        parser = takeParser(settings);
+        this.at = parser.parse(this.chunk, this.at);
+      } else {
         this.chunk = nothing;
         this.at = 0;
+        const written = this.flush();
+        if (written !== undefined) await written;
         this.idle = true;
         if (owner.stopping) this.drain();
-        const chunk = await conn[readChunk]();
-        if (chunk === null) return;
+        // Read into the parser's own memory, when there is something: no chunk is made of most requests.
+        let n = conn[readNow](lib.input);
+        while (n < 0) {
+          await conn[waitReady]();
+          n = conn[readNow](lib.input);
+        }
+        if (n === 0) return;
         this.idle = false;
         if (owner.stopping) conn.setReadDeadline(null);
-        this.chunk = chunk;
+        lib.drop();
+        parser = takeParser(settings);
+        const used = parser.parseInput(n);
+        if (used < n) this.keepRest(used, n);
       }
-      const parser = takeParser(settings);
-      this.at = parser.parse(this.chunk, this.at);
       if (!parser.headDone && parser.status === 0 && !(await this.readHead(parser))) {
         giveParser(parser);
         return;
       }
-      const exchange = this.accept(parser);
-      if (exchange === undefined) {
+      if (!this.accept(parser)) {
         const { status, reason } = parser;
         const line = parser.headDone ? targetOf(parser) : "";
         giveParser(parser);
@@ -142,14 +177,17 @@ export class Connection implements InfoSource, BodySource {
       }
       // Nothing here is a function of its own that is waited for: most requests wait twice, to be read
       // and to be written, and each further async function costs them a promise and three turns.
-      const answer = this.call(exchange);
+      const answer = this.call();
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      if (owner.observer === undefined) await this.respond(exchange, response);
-      else await this.respondObserved(exchange, response, owner.observer);
-      const simple = exchange.keepAlive && this.watcher === undefined;
-      if (simple && this.incoming === undefined) this.current = undefined;
-      else if (!(await this.finish(exchange))) return;
+      const { observer } = owner;
+      const sent =
+        observer === undefined ? this.respond(response) : this.respondObserved(response, observer);
+      if (sent !== undefined) await sent;
+      const simple =
+        this.keepAlive && this.watcher === undefined && (this.incoming?.arrived ?? true);
+      if (simple) this.endRequest();
+      else if (!(await this.finish())) return;
     }
   }
 
@@ -166,11 +204,61 @@ export class Connection implements InfoSource, BodySource {
     return this.takenOver;
   }
 
+  /** What stands behind a message in the parser's memory is kept for the next one. */
+  private keepRest(from: number, to: number): void {
+    const lib = llhttp();
+    this.chunk = chunkOf(lib.bytes, from, to - from);
+    lib.hold(this.chunk, from);
+  }
+
+  // ---- writing
+
+  /**
+   * Sends text of latin1: at once, or with the response of the next request when that is here already.
+   * Undefined when there is nothing to wait for.
+   */
+  send(text: string): Promise<unknown> | undefined {
+    const all = this.held === "" ? text : this.held + text;
+    const { conn } = this;
+    // Who is told of every response is told of its bytes as well.
+    const isAlone = this.at === this.chunk.length || this.owner.observer !== undefined;
+    if (!this.keepAlive || isAlone) {
+      this.held = "";
+      return conn[writeLatin1](all);
+    }
+    // Whoever has used up this turn's budget, or sends one request behind the other, lets others go first.
+    const { sched } = conn.fd.device.runtime;
+    const mayGoOn = sched.charge(0) && ++this.heldCount < MOST_HELD;
+    if (mayGoOn && all.length <= HELD) {
+      this.held = all;
+      return undefined;
+    }
+    this.held = "";
+    this.heldCount = 0;
+    const written = conn[writeLatin1](all);
+    return mayGoOn ? written : (written ?? sched.later(undefined));
+  }
+
+  /** Writes what is held. Undefined when there is nothing to wait for. */
+  flush(): Promise<unknown> | undefined {
+    const { held } = this;
+    if (held === "") return undefined;
+    this.held = "";
+    return this.conn[writeLatin1](held);
+  }
+
+  /** Time for others has passed while a handler was waiting: what is held must not wait with it. */
+  ready(): void {
+    // Who writes next fails as well.
+    this.flush()?.catch(() => {});
+  }
+
   /** Reads on until the head is complete or refused; false when the client leaves before. */
   private async readHead(parser: RequestParser): Promise<boolean> {
     const { conn } = this;
     const { headerTime } = this.owner.settings;
     if (headerTime !== Infinity) conn.setReadDeadline(new Date(Date.now() + headerTime));
+    await this.flush();
     while (!parser.headDone && parser.status === 0) {
       if (this.at === this.chunk.length && !(await this.nextChunk())) return false;
       this.at = parser.parse(this.chunk, this.at);
@@ -194,9 +282,9 @@ export class Connection implements InfoSource, BodySource {
     }
   }
 
-  /** What is needed to answer a request whose head is complete; undefined when it is refused. */
-  private accept(parser: RequestParser): Exchange | undefined {
-    if (parser.status !== 0 && !parser.headDone) return undefined;
+  /** Gets ready to answer a request whose head is complete; false when it is refused. */
+  private accept(parser: RequestParser): boolean {
+    if (parser.status !== 0 && !parser.headDone) return false;
     const { expect, version } = parser;
     const expects = expect !== undefined && version === 11;
     if (parser.status === 0 && expects && expect.toLowerCase() !== "100-continue") {
@@ -204,7 +292,7 @@ export class Connection implements InfoSource, BodySource {
       parser.reason = "only 100-continue can be expected";
     }
     // A body that is malformed from its first bytes on is refused like a head.
-    if (parser.status !== 0) return undefined;
+    if (parser.status !== 0) return false;
     const { observer, settings, tally } = this.owner;
     let incoming: IncomingBody | undefined;
     if (!parser.done || parser.body.length > 0 || parser.chunked) {
@@ -225,32 +313,27 @@ export class Connection implements InfoSource, BodySource {
     );
     this.current = info;
     const persistent = parser.keepAlive && ++this.requests < settings.requests;
-    const exchange = {
-      conn: this.conn,
-      request: new Request(info),
-      info,
-      version,
-      head: method === "HEAD",
-      // What follows a CONNECT that was not taken up is no request.
-      keepAlive: persistent && method !== "CONNECT",
-      status: 0,
-      headBytes: 0,
-      started: 0,
-      report: this.owner.report,
-    };
+    const request = new Request(info);
+    this.request = request;
+    this.version = version;
+    this.head = method === "HEAD";
+    // What follows a CONNECT that was not taken up is no request.
+    this.keepAlive = persistent && method !== "CONNECT";
+    this.status = 0;
     if (incoming === undefined) giveParser(parser);
     tally.requests++;
     if (observer !== undefined) {
-      exchange.started = performance.now();
-      observer.begun(exchange.request, info);
+      this.started = performance.now();
+      observer.begun(request, info);
     }
-    return exchange;
+    return true;
   }
 
   /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
-  private call({ request, info }: Exchange): Response | Promise<Response> {
+  private call(): Response | Promise<Response> {
+    const { request, current } = this;
     try {
-      const answer = this.owner.handler(request, info as RequestInfo);
+      const answer = this.owner.handler(request, current as RequestInfo);
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);
@@ -258,43 +341,48 @@ export class Connection implements InfoSource, BodySource {
   }
 
   private async settle(answer: Answer | Promise<Answer>, request: Request): Promise<Response> {
+    if (this.held !== "") this.conn.fd.device.runtime.sched.enqueue(this);
     try {
-      return await this.responseOf(await answer);
+      const response = this.responseOf(await answer);
+      return isOurs(response) ? response : await response;
     } catch (error) {
       return this.failure(error, request);
     }
   }
 
-  private respond(exchange: Exchange, response: Response): Promise<unknown> {
+  private respond(response: Response): Promise<unknown> | undefined {
     // Requests that stand behind this one already are answered too.
-    if (this.owner.stopping && this.at === this.chunk.length) exchange.keepAlive = false;
-    if (this.incoming !== undefined) this.judgeRest(exchange, this.incoming);
-    return sendResponse(exchange, response);
+    if (this.owner.stopping && this.at === this.chunk.length) this.keepAlive = false;
+    const { incoming } = this;
+    if (incoming === undefined) return sendResponse(this, response);
+    // A response that is made of the request's body reads it once it has begun.
+    const asked = incoming.awaitsContinue && this.request.streams && !incoming.arrived;
+    if (asked) incoming.awaitsContinue = false;
+    incoming.answered = true;
+    this.judgeRest(incoming);
+    if (!asked) return sendResponse(this, response);
+    return this.write(CONTINUE).then(() => sendResponse(this, response));
   }
 
-  private async respondObserved(
-    exchange: Exchange,
-    response: Response,
-    observer: Observer,
-  ): Promise<void> {
-    const { conn } = this;
-    const info = exchange.info as RequestInfo;
+  private async respondObserved(response: Response, observer: Observer): Promise<void> {
+    const { conn, request, started, version } = this;
+    const info = this.current as RequestInfo;
     const before = this.bytesOut;
     let complete = false;
     try {
-      await this.respond(exchange, response);
+      await this.respond(response);
       complete = !conn.fd.closing;
     } finally {
       const record = new ResponseRecord({
         conn,
-        request: exchange.request,
+        request,
         target: info.target,
-        version: exchange.version,
-        status: exchange.status,
-        started: exchange.started,
+        version,
+        status: this.status,
+        started,
         ended: performance.now(),
         bytesSent: this.bytesOut - before,
-        headBytes: exchange.headBytes,
+        headBytes: this.headBytes,
         complete,
         notes: info.notes,
       });
@@ -303,11 +391,12 @@ export class Connection implements InfoSource, BodySource {
   }
 
   /** What is to be done behind a response; false when the connection ends with it. */
-  private async finish({ keepAlive }: Exchange): Promise<boolean> {
+  private async finish(): Promise<boolean> {
+    const { keepAlive } = this;
     if (this.watcher !== undefined) await this.endWatch();
     if (this.incoming !== undefined) return await this.endBody(this.incoming, keepAlive);
     if (!keepAlive && (this.owner.stopping || this.at < this.chunk.length)) await this.linger();
-    this.current = undefined;
+    this.endRequest();
     return keepAlive;
   }
 
@@ -340,11 +429,11 @@ export class Connection implements InfoSource, BodySource {
   // ---- the request's body
 
   /** Says before the head is written whether the rest of the body is worth reading. */
-  private judgeRest(exchange: Exchange, incoming: IncomingBody): void {
+  private judgeRest(incoming: IncomingBody): void {
     if (incoming.arrived) return;
     const { unread } = this.owner.settings;
     if (incoming.failure !== undefined || incoming.awaitsContinue || incoming.missing > unread) {
-      exchange.keepAlive = false;
+      this.keepAlive = false;
     }
   }
 
@@ -362,6 +451,7 @@ export class Connection implements InfoSource, BodySource {
   private endRequest(): void {
     const { incoming } = this;
     this.incoming = this.current = undefined;
+    this.request = nobody;
     if (incoming !== undefined) giveParser(incoming.end());
     this.watcher?.cancel("the connection is closed");
   }
@@ -369,6 +459,7 @@ export class Connection implements InfoSource, BodySource {
   async more(ms: number): Promise<boolean> {
     if (this.at < this.chunk.length) return true;
     const { conn } = this;
+    await this.flush();
     if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));
     const chunk = await conn[readChunk]();
     if (chunk === null) return false;
@@ -382,8 +473,9 @@ export class Connection implements InfoSource, BodySource {
     this.at = parser.parse(this.chunk, this.at);
   }
 
-  write(text: string): Promise<unknown> {
-    return sendText(this.conn, text);
+  async write(text: string): Promise<void> {
+    await this.flush();
+    await this.conn[writeLatin1](text);
   }
 
   gone(cause: unknown): void {
@@ -468,7 +560,8 @@ export class Connection implements InfoSource, BodySource {
     this.chunk = nothing;
     this.at = 0;
     const head = switchingHead(connect, protocol.trim(), list);
-    if (headers !== null) await sendText(conn, head);
+    if (headers === null) await this.flush();
+    else await this.write(head);
     this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
     return conn;
   }
@@ -503,7 +596,7 @@ export class Connection implements InfoSource, BodySource {
     tally.refuse(status);
     const before = this.bytesOut;
     try {
-      await sendText(conn, plainResponse(status, reason));
+      await this.write(plainResponse(status, reason));
     } finally {
       if (observer !== undefined) {
         const sent = this.bytesOut - before;
@@ -537,6 +630,9 @@ export class Connection implements InfoSource, BodySource {
 function targetOf({ text, urlStart, urlEnd }: RequestParser): string {
   return text.slice(urlStart, urlEnd);
 }
+
+/** Stands for the request while there is none. */
+const nobody = new Request("http://localhost/");
 
 function isTimeout(error: unknown): boolean {
   return error instanceof NetError && error.code === "ERR_DEADLINE";

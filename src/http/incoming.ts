@@ -3,7 +3,8 @@
  *
  * Invariants
  *  - Nobody but the body's reader reads the connection until `done`.
- *  - 100 Continue is written when the first byte is asked for that has not come by itself.
+ *  - 100 Continue is written when the first byte is asked for that has not come by itself, and never
+ *    behind the head of the response.
  *  - Once the request is over, a reader that comes too late gets an error, never another request's bytes.
  */
 import type { Incoming } from "./body.ts";
@@ -13,6 +14,10 @@ import type { RequestParser } from "./parser.ts";
 
 /** Before the rate counts, in ms. */
 const GRACE = 5_000;
+
+/** Parts of a body that are smaller are joined when there are so many of them, or so many bytes. */
+const BLOCK = 16_384;
+const MOST_SMALL = 1024;
 
 /** What a body needs of its connection. */
 export interface BodySource {
@@ -27,9 +32,13 @@ export interface BodySource {
   complete(): void;
 }
 
+const nothing = new Uint8Array(0);
+
 export class IncomingBody implements Incoming {
   /** The client waits for a word before it sends the body. */
   awaitsContinue: boolean;
+  /** The response has begun: it is the word. */
+  answered = false;
   private readonly source: BodySource;
   private readonly rate: number;
   private parser: RequestParser | undefined;
@@ -84,8 +93,29 @@ export class IncomingBody implements Incoming {
 
   async readAll(): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
+    // How many of them at the end are small, and their bytes.
+    let few = 0;
+    let small = 0;
+    for (let part = await this.read(); part !== null; part = await this.read()) {
+      parts.push(part);
+      few = part.length < BLOCK ? few + 1 : 0;
+      small = part.length < BLOCK ? small + part.length : 0;
+      // A client that sends byte by byte must not cost an object for each.
+      if (few < MOST_SMALL && small < BLOCK) continue;
+      if (few > 1) parts.push(Buffer.concat(parts.splice(parts.length - few)));
+      few = small < BLOCK ? 1 : 0;
+      if (few === 0) small = 0;
+    }
     return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  takeNow(): Uint8Array | undefined {
+    const { parser } = this;
+    if (this.over || parser === undefined || !parser.done || parser.status !== 0) return undefined;
+    const left = parser.body.length - this.next;
+    if (left > 1 || this.failed !== undefined) return undefined;
+    if (left === 0) return nothing;
+    return parser.body[this.next++] as Uint8Array;
   }
 
   /** What is left is read by the server, or not at all. */
@@ -130,7 +160,7 @@ export class IncomingBody implements Incoming {
     parser.body.length = this.next = 0;
     if (this.awaitsContinue) {
       this.awaitsContinue = false;
-      await source.write(CONTINUE);
+      if (!this.answered) await source.write(CONTINUE);
     }
     await this.wait(parser);
     // The parser may be another request's by now.

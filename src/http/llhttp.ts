@@ -27,7 +27,7 @@ export const NO_BODY = 1;
 export const REQUEST = 1;
 export const RESPONSE = 2;
 
-/** Who is told what was found; places are offsets in the input. */
+/** Who is told what was found; places are counted from where the run began. */
 export interface Events {
   /** Of the first line: the url of a request, the reason phrase of a response. */
   onLine(at: number, length: number): void;
@@ -67,8 +67,18 @@ interface Exports {
 }
 
 export class Llhttp {
-  /** The input buffer: what is parsed begins at its start. */
+  /** The input buffer. Whoever writes to it says so with `hold` or `drop`. */
   input: Latin1Buffer;
+  /** The same memory, for copies and comparisons of its parts. */
+  bytes: Uint8Array;
+  words: Int32Array;
+  /** The chunk whose bytes the input holds, the first and last of them, and where in the input they begin. */
+  private held: Uint8Array | undefined = undefined;
+  private heldFrom = 0;
+  private heldTo = 0;
+  private heldAt = 0;
+  /** Address that places are counted from. */
+  private origin = 0;
   private events: Events | undefined = undefined;
   private readonly lib: Exports;
   private readonly base: number;
@@ -83,6 +93,8 @@ export class Llhttp {
     this.lib._initialize();
     this.base = this.lib.malloc(INPUT_SIZE);
     this.input = this.view();
+    this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
+    this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
   }
 
   /** Takes a machine for one message of that type. */
@@ -94,7 +106,11 @@ export class Llhttp {
     }
     const fresh = this.lib.llhttp_alloc(type);
     if (fresh === 0) throw new RangeError("http: no memory for a parser");
-    if (this.input.buffer !== this.lib.memory.buffer) this.input = this.view();
+    if (this.input.buffer !== this.lib.memory.buffer) {
+      this.input = this.view();
+      this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
+      this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
+    }
     return fresh;
   }
 
@@ -102,15 +118,46 @@ export class Llhttp {
     this.spare[type]?.push(machine);
   }
 
-  /** Parses the first bytes of the input. OK, PAUSED at the end of a message, or an error's number. */
-  run(machine: number, length: number, events: Events): number {
-    this.events = events;
-    return this.lib.llhttp_execute(machine, this.base, length);
+  /** The input's content is not a chunk's: somebody is about to read into it. */
+  drop(): void {
+    this.held = undefined;
   }
 
-  /** Where the last run stopped, when it did not answer OK: an offset in the input. */
+  /** The input holds this chunk, all of it, from `at` on. */
+  hold(chunk: Uint8Array, at: number): void {
+    this.held = chunk;
+    this.heldFrom = 0;
+    this.heldTo = chunk.length;
+    this.heldAt = at;
+  }
+
+  /**
+   * Sees to it that the input holds bytes of a chunk from `from` on, at most so many: where they begin in
+   * the input.
+   */
+  place(chunk: Uint8Array, from: number, most: number): number {
+    const to = Math.min(chunk.length, from + most);
+    const there = this.held === chunk && from >= this.heldFrom && this.heldTo >= to;
+    if (!there) {
+      this.input.set(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
+      this.held = chunk;
+      this.heldFrom = from;
+      this.heldTo = to;
+      this.heldAt = 0;
+    }
+    return this.heldAt + from - this.heldFrom;
+  }
+
+  /** Parses bytes of the input. OK, PAUSED at the end of a message, or an error's number. */
+  run(machine: number, at: number, length: number, events: Events): number {
+    this.events = events;
+    this.origin = this.base + at;
+    return this.lib.llhttp_execute(machine, this.origin, length);
+  }
+
+  /** Where the last run stopped, when it did not answer OK, from where it began. */
   stoppedAt(machine: number): number {
-    return this.lib.llhttp_get_error_pos(machine) - this.base;
+    return this.lib.llhttp_get_error_pos(machine) - this.origin;
   }
 
   /** Why the last run failed, in words. */
@@ -143,21 +190,30 @@ export class Llhttp {
     return memory.toString("latin1", at, memory.indexOf(0, at));
   }
 
-  private callbacks(): Record<string, (...args: number[]) => number> {
-    type Callback = (machine: number, at: number, length: number) => number;
-    const place =
-      (tell: (events: Events, at: number, length: number) => void): Callback =>
-      (_machine, at, length) => {
-        tell(this.events as Events, at - this.base, length);
-        return OK;
-      };
+  // One function each, so that each call has one target: a place is told up to three times a header.
+  private callbacks(): Record<string, (machine: number, at: number, length: number) => number> {
     return {
       wasm_on_message_begin: () => OK,
-      wasm_on_status: place((events, at, length) => events.onLine(at, length)) as never,
-      wasm_on_url: place((events, at, length) => events.onLine(at, length)) as never,
-      wasm_on_header_field: place((events, at, length) => events.onName(at, length)) as never,
-      wasm_on_header_value: place((events, at, length) => events.onValue(at, length)) as never,
-      wasm_on_body: place((events, at, length) => events.onBody(at, length)) as never,
+      wasm_on_status: (_machine, at, length) => {
+        (this.events as Events).onLine(at - this.origin, length);
+        return OK;
+      },
+      wasm_on_url: (_machine, at, length) => {
+        (this.events as Events).onLine(at - this.origin, length);
+        return OK;
+      },
+      wasm_on_header_field: (_machine, at, length) => {
+        (this.events as Events).onName(at - this.origin, length);
+        return OK;
+      },
+      wasm_on_header_value: (_machine, at, length) => {
+        (this.events as Events).onValue(at - this.origin, length);
+        return OK;
+      },
+      wasm_on_body: (_machine, at, length) => {
+        (this.events as Events).onBody(at - this.origin, length);
+        return OK;
+      },
       wasm_on_headers_complete: ((_machine: number, code: number, up: number, keep: number) =>
         (this.events as Events).onHead(code, up !== 0, keep !== 0)) as never,
       // Whatever stands behind the message is not this message's: the run stops here.

@@ -41,6 +41,26 @@ function dateLine(): string {
   return dateText;
 }
 
+let plainText = "";
+let plainKind: string | undefined;
+let plainDate = "";
+let plainLength = -1;
+
+/**
+ * The whole head of a response of status 200 without headers of its own, on a connection that goes on.
+ * Servers answer with few kinds and like lengths: the last one's often serves again.
+ */
+export function plainHead(kind: string | undefined, length: number): string {
+  const date = dateLine();
+  if (length === plainLength && kind === plainKind && date === plainDate) return plainText;
+  plainLength = length;
+  plainKind = kind;
+  plainDate = date;
+  const type = kind === undefined ? "" : `content-type: ${kind}\r\n`;
+  plainText = `${statusLine(200, "")}${type}${date}content-length: ${length}\r\n\r\n`;
+  return plainText;
+}
+
 /** What a handler's headers say about what is the server's to decide. */
 export interface Said {
   /** The fields that are written as they are, with the Date. */

@@ -16,6 +16,8 @@
  *  - Once `status` is not 0 the parser has failed: nothing is parsed any more.
  *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
  */
+import { chunkOf } from "../poll/buffers.ts";
+import { type KnownHead, recall, remember } from "./known_heads.ts";
 import {
   type Events,
   INPUT_SIZE,
@@ -43,7 +45,13 @@ export interface ParserLimits {
 /** A token, or the beginning of one. */
 const TOKEN = /^[\w!#$%&'*+\-.^`|~]+$/;
 const SPACE = 0x20;
+const SLASH = 0x2f;
+/** Length of " HTTP/1.1" */
+const VERSION = 9;
 const TAB = 0x09;
+const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+/** What says how a message is framed and where it goes (RFC 9110, 6.5.1). */
+const NO_TRAILERS = new Set(["content-length", "host", "transfer-encoding"]);
 const NO_SPANS: number[] = [];
 
 /**
@@ -55,6 +63,9 @@ const FRAMING_PER_CHUNK = 16;
 
 /** reg-name, IPv4 or an IP literal, with a port or without (RFC 3986, 3.2.2). */
 const HOST = /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
+
+/** Parts of a body that are smaller on the average are joined: an object for each byte would cost more than it. */
+const SMALL_PART = 4096;
 
 /** Bytes that a pipelined request's head is parsed in at a time. */
 const PIPELINED_STEP = 2048;
@@ -87,6 +98,7 @@ export abstract class MessageParser implements Events {
   /** Names and values of the trailers, in turn. */
   trailers: string[] | undefined = undefined;
 
+  /** 0 until there is something to parse that is not known already. */
   protected machine = 0;
   protected prior: Buffer | undefined = undefined;
   protected priorLength = 0;
@@ -94,9 +106,14 @@ export abstract class MessageParser implements Events {
   protected count = 0;
   private collected: number[] = found;
   private lastIsName = false;
-  private chunk: Uint8Array = nothing;
+  /** What is parsed, and the place of the run in it; undefined when that is in the input alone. */
+  private chunk: Uint8Array | undefined = undefined;
   private chunkAt = 0;
+  /** Where in the input the run began. */
+  private origin = 0;
   private excess = 0;
+  /** Up to where in this run the body's framing has been counted. */
+  private framedTo = 0;
   private trailerBytes = 0;
 
   constructor(limits: ParserLimits) {
@@ -115,7 +132,7 @@ export abstract class MessageParser implements Events {
   /** Gets ready for a new message. */
   begin(limits: ParserLimits): void {
     this.limits = limits;
-    this.machine = llhttp().take(this.type);
+    this.machine = 0;
     this.status = 0;
     this.headDone = this.done = this.chunked = this.upgrade = this.lastIsName = false;
     this.contentLength = -1;
@@ -136,28 +153,63 @@ export abstract class MessageParser implements Events {
    * `status`, `headDone`, `done` and `body` then.
    */
   parse(chunk: Uint8Array, at: number): number {
-    const lib = llhttp();
-    // Behind other requests of its chunk a head is given little at a time: each would copy all the rest.
+    // Behind other requests of its chunk a head is given little at a time: each might copy all the rest.
     const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
     const length = Math.min(chunk.length - at, most);
-    const part = at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length);
-    lib.input.set(part);
     this.chunk = chunk;
     this.chunkAt = at;
+    const used = this.run(llhttp().place(chunk, at, most), length);
+    this.chunk = undefined;
+    return at + used;
+  }
+
+  /** As parse, of the first bytes of the input itself; parts of a body are copied out of it. */
+  parseInput(length: number): number {
+    return this.run(0, length);
+  }
+
+  private run(origin: number, length: number): number {
+    const lib = llhttp();
+    this.origin = origin;
+    const isFirst = this.machine === 0;
+    if (isFirst) {
+      const known = this.recalled(origin, length);
+      if (known > 0) return known;
+      this.machine = lib.take(this.type);
+    }
     const wasHead = !this.headDone;
     const before = this.bodyBytes;
-    const result = lib.run(this.machine, length, this);
+    this.framedTo = 0;
+    const result = lib.run(this.machine, origin, length, this);
     const used = result === OK ? length : lib.stoppedAt(this.machine);
     if (result !== OK && result !== PAUSED) {
       this.failRun(result, used);
-      return at + used;
+      return used;
     }
     if (wasHead) this.afterHead(length, used);
-    else this.countFraming(used - (this.bodyBytes - before));
-    if (result === PAUSED && this.status === 0) this.done = true;
-    this.chunk = nothing;
-    return at + used;
+    else this.countFraming(used - this.framedTo);
+    const { body } = this;
+    if (body.length > 1 && this.bodyBytes - before < SMALL_PART * body.length) {
+      body.splice(0, body.length, Buffer.concat(body));
+    }
+    if (result === PAUSED && this.status === 0) {
+      if (this.trailers !== undefined) this.judgeTrailers(this.trailers);
+      this.done = this.status === 0;
+      if (isFirst) this.cameWhole(origin, used);
+    }
+    return used;
   }
+
+  /** Takes over what was found in the same message before; how many bytes it has, 0 when it is new. */
+  protected recalled(_origin: number, _length: number): number {
+    return 0;
+  }
+
+  /** The message stands in the input, all of it. */
+  protected cameWhole(_origin: number, _size: number): void {}
+
+  /** Looks at the trailers, at the end of a message. */
+  protected judgeTrailers(_trailers: readonly string[]): void {}
 
   // ---- what llhttp tells
 
@@ -197,6 +249,10 @@ export abstract class MessageParser implements Events {
   onHead(_code: number, upgrade: boolean, keepAlive: boolean): number {
     this.headDone = true;
     this.lastIsName = false;
+    // Behind the last value stand two line ends, and perhaps white space.
+    const { count } = this;
+    const last = count === 0 ? 0 : (this.collected[count - 1] as number) - this.priorLength;
+    this.framedTo = Math.max(0, last + 4);
     this.upgrade = upgrade;
     this.keepAlive = keepAlive;
     return OK;
@@ -204,9 +260,12 @@ export abstract class MessageParser implements Events {
 
   onBody(at: number, length: number): void {
     this.bodyBytes += length;
-    this.excess = Math.max(0, this.excess - FRAMING_PER_CHUNK - 2 * length);
-    const start = this.chunkAt + at;
-    this.body.push(this.chunk.subarray(start, start + length));
+    const framing = at - this.framedTo;
+    this.excess = Math.max(0, this.excess + framing - FRAMING_PER_CHUNK - 2 * length);
+    this.framedTo = at + length;
+    const { chunk } = this;
+    if (chunk === undefined) this.body.push(chunkOf(llhttp().bytes, this.origin + at, length));
+    else this.body.push(chunk.subarray(this.chunkAt + at, this.chunkAt + at + length));
   }
 
   private onTrailer(at: number, length: number, isName: boolean): void {
@@ -214,11 +273,16 @@ export abstract class MessageParser implements Events {
     if (this.trailerBytes > this.limits.headerBytes) return;
     this.trailers ??= [];
     const { trailers } = this;
-    const text = llhttp().input.latin1Slice(at, at + length);
+    const text = this.sliceOf(at, at + length);
     if (this.lastIsName === isName && trailers.length > 0) {
       trailers[trailers.length - 1] += text;
     } else trailers.push(text);
     this.lastIsName = isName;
+  }
+
+  /** Bytes of this run as text. */
+  protected sliceOf(from: number, to: number): string {
+    return llhttp().input.latin1Slice(this.origin + from, this.origin + to);
   }
 
   // ---- the head
@@ -229,15 +293,16 @@ export abstract class MessageParser implements Events {
       return;
     }
     const { count, collected } = this;
-    const end = count === 0 ? this.lineEnd : (collected[count - 1] as number);
+    const last = count === 0 ? this.lineEnd : (collected[count - 1] as number);
+    const end = Math.min(last, this.priorLength + used);
     // The end of the head is found in this input: what stood before has been kept.
-    const here = llhttp().input.latin1Slice(0, Math.max(0, end - this.priorLength));
+    const here = this.sliceOf(0, Math.max(0, end - this.priorLength));
     this.text =
       this.prior === undefined ? here : this.prior.toString("latin1", 0, this.priorLength) + here;
     this.spans = collected.slice(0, count);
     this.prior = undefined;
     this.judgeHead(end);
-    this.countFraming(Math.max(0, used - (end - this.priorLength) - 4 - this.bodyBytes));
+    this.countFraming(Math.max(0, used - this.framedTo));
   }
 
   /** The head goes on in the next chunk: its bytes are kept, its places are its own from now on. */
@@ -250,7 +315,7 @@ export abstract class MessageParser implements Events {
       if (prior !== undefined) larger.set(prior.subarray(0, this.priorLength));
       prior = this.prior = larger;
     }
-    llhttp().input.copy(prior, this.priorLength, 0, length);
+    llhttp().input.copy(prior, this.priorLength, this.origin, this.origin + length);
     this.priorLength = total;
     this.judgeSize(total);
   }
@@ -264,8 +329,12 @@ export abstract class MessageParser implements Events {
 
   protected isNamed(start: number, name: string): boolean {
     const { text } = this;
-    if ((text.charCodeAt(start) | 0x20) !== name.charCodeAt(0)) return false;
-    return text.slice(start, start + name.length).toLowerCase() === name;
+    for (let i = 0; i < name.length; i++) {
+      const code = text.charCodeAt(start + i);
+      // llhttp lets tokens through and nothing else: what differs by this bit alone is a letter, or "-".
+      if ((code | 0x20) !== name.charCodeAt(i)) return false;
+    }
+    return true;
   }
 
   protected value(i: number): string {
@@ -309,7 +378,6 @@ export abstract class MessageParser implements Events {
     if (this.machine !== 0) llhttp().give(this.machine, this.type);
     this.machine = 0;
     this.prior = undefined;
-    this.chunk = nothing;
     this.collected = found;
   }
 
@@ -340,8 +408,43 @@ export class RequestParser extends MessageParser {
     return REQUEST;
   }
 
+  /** Without headers the text goes on to the end of the line: the version is read from it. */
   protected get lineEnd(): number {
-    return this.urlEnd;
+    return this.urlEnd + VERSION;
+  }
+
+  protected override recalled(origin: number, length: number): number {
+    const head = recall(llhttp(), origin, length, this.limits);
+    if (head === undefined) return 0;
+    this.adopt(head);
+    return head.size;
+  }
+
+  private adopt(head: KnownHead): void {
+    this.headDone = this.done = true;
+    this.text = head.text;
+    this.spans = head.spans;
+    this.method = head.method;
+    this.version = head.version;
+    this.urlStart = head.urlStart;
+    this.urlEnd = head.urlEnd;
+    this.host = head.host;
+    this.keepAlive = head.keepAlive;
+    this.contentLength = head.contentLength;
+    this.expect = head.expect;
+  }
+
+  protected override cameWhole(origin: number, size: number): void {
+    const isHead = !this.upgrade && !this.chunked && this.contentLength <= 0;
+    if (isHead) remember(llhttp(), origin, size, this.limits, this);
+  }
+
+  /** llhttp refuses some of these there, by their values. */
+  protected override judgeTrailers(trailers: readonly string[]): void {
+    for (let i = 0; i < trailers.length; i += 2) {
+      const name = (trailers[i] as string).toLowerCase();
+      if (NO_TRAILERS.has(name)) this.fail(400, `${name} is no trailer`);
+    }
   }
 
   onLine(at: number, length: number): void {
@@ -373,7 +476,19 @@ export class RequestParser extends MessageParser {
     if (loose) return this.fail(400, "the request line has more than one space");
     const hash = text.indexOf("#", urlStart);
     if (hash !== -1 && hash < urlEnd) return this.fail(400, "the request target has a fragment");
+    if (text.charCodeAt(urlStart) !== SLASH) this.judgeTarget(text.slice(urlStart, urlEnd));
     this.judgeFields();
+  }
+
+  /** A target that is no path: "*", or a whole url; llhttp has seen to the form of CONNECT's. */
+  private judgeTarget(target: string): undefined {
+    if (this.method === "CONNECT") return;
+    if (target === "*") {
+      if (this.method !== "OPTIONS") this.fail(400, "only OPTIONS may ask for *");
+      return;
+    }
+    const authority = /^[a-z][a-z\d+.-]*:\/\/([^/?]*)/i.exec(target)?.[1] ?? "";
+    if (!HOST.test(authority)) this.fail(400, "the request target names no host");
   }
 
   private judgeFields(): undefined {
@@ -390,6 +505,10 @@ export class RequestParser extends MessageParser {
           break;
         case 6:
           if (this.isNamed(start, "expect")) this.expect = this.value(i);
+          break;
+        case 10:
+          if (this.keepAlive && this.isNamed(start, "connection"))
+            this.judgeConnection(this.value(i));
           break;
         case 14:
           // llhttp has seen to it that there is one, of digits alone.
@@ -412,6 +531,12 @@ export class RequestParser extends MessageParser {
     if (this.contentLength > this.limits.body) this.fail(413, "the body is too large");
   }
 
+  /** llhttp of some versions does not know "close" with a tab behind it. */
+  private judgeConnection(value: string): void {
+    if (value === "keep-alive" || !CLOSE.test(value)) return;
+    this.keepAlive = false;
+  }
+
   // ---- failing
 
   protected failRun(result: number, stop: number): void {
@@ -419,8 +544,7 @@ export class RequestParser extends MessageParser {
     if (result === INVALID_METHOD || result === INVALID_VERSION) {
       const end = result === INVALID_METHOD ? stop + 1 : stop;
       const seen =
-        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") +
-        llhttp().input.latin1Slice(0, end);
+        (this.prior?.toString("latin1", 0, this.priorLength) ?? "") + this.sliceOf(0, end);
       const line = seen.replace(/^[\r\n]+/, "");
       if (result === INVALID_VERSION) this.failVersion(line);
       else if (TOKEN.test(line)) this.fail(501, "the method is not known here");
@@ -429,14 +553,13 @@ export class RequestParser extends MessageParser {
   }
 
   private failVersion(line: string): undefined {
-    const version = / HTTP\/(\d\.\d)$/.exec(line)?.[1] ?? "1.1";
+    const version = / HTTP\/(\d\.\d)\r?$/.exec(line)?.[1] ?? "1.1";
     if (version === "1.1" || version === "1.0") {
       this.fail(400, "the request line names no version of HTTP");
     } else this.fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   }
 }
 
-const nothing = new Uint8Array(0);
 const spare: RequestParser[] = [];
 
 /** A parser for the next message; to be given back with giveParser. */

@@ -6,13 +6,13 @@
  *    body for a whole one.
  *  - A stream is asked for more only when the kernel has taken what it gave before.
  */
-import { type BaseConn, writeLatin1 } from "../net/conn.ts";
+import type { BaseConn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { TCPConn } from "../net/tcp.ts";
 import { IncomingSource } from "./body.ts";
 import { HTTPError } from "./errors.ts";
 import { FileBody } from "./file_body.ts";
-import { type Framing, fieldsOf, headOf } from "./message.ts";
+import { type Framing, fieldsOf, headOf, plainHead } from "./message.ts";
 import { BodyFailure, partsOf, sendParts } from "./parts.ts";
 import type { Request } from "./request.ts";
 import { isBodiless, Response } from "./response.ts";
@@ -21,7 +21,6 @@ import { isBodiless, Response } from "./response.ts";
 export interface Exchange {
   readonly conn: BaseConn;
   readonly request: Request;
-  readonly info: unknown;
   /** 10 or 11. */
   readonly version: number;
   /** The request was HEAD: no body is sent. */
@@ -34,6 +33,10 @@ export interface Exchange {
   /** By performance.now(); 0 while nobody wants to be told. */
   started: number;
   report(error: unknown, request: Request): void;
+  /** Sends text of latin1, perhaps with what follows. Undefined when there is nothing to wait for. */
+  send(text: string): Promise<unknown> | undefined;
+  /** Writes what waits for company, as has to be done before anything is written but by `send`. */
+  flush(): Promise<unknown> | undefined;
 }
 
 /** What a response's body is kept as. */
@@ -53,16 +56,23 @@ const chunked: Framing = { kind: "chunked" };
 const untilClose: Framing = { kind: "close" };
 const fixed = { kind: "length" as const, length: 0 };
 
-/** Writes text of latin1. */
-export function sendText(conn: BaseConn, text: string): Promise<number> {
-  return conn[writeLatin1](text);
-}
-
-/** Sends a response. When it is sent, `exchange.keepAlive` says whether the connection goes on. */
-export function sendResponse(exchange: Exchange, response: Response): Promise<unknown> {
+/**
+ * Sends a response. When it is sent, `exchange.keepAlive` says whether the connection goes on. Undefined when
+ * there is nothing to wait for.
+ */
+export function sendResponse(exchange: Exchange, response: Response): Promise<unknown> | undefined {
   let source: Sendable;
   let text: string;
   let framing: Framing;
+  if (isPlain(exchange, response)) {
+    const body = response.take() as string;
+    const length = Buffer.byteLength(body);
+    const head = plainHead(response.bodyType, length);
+    exchange.status = 200;
+    exchange.headBytes = head.length;
+    if (isOneByte(body, length)) return exchange.send(head + body);
+    return sendMessage(exchange, head, body, lengthOf(length));
+  }
   try {
     if (response.status === 0) return breakOff(exchange);
     if (response.status < 200) {
@@ -81,6 +91,25 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
     return sendResponse(exchange, new Response("Internal Server Error\n", { status: 500 }));
   }
   return sendMessage(exchange, text, source, framing);
+}
+
+/** The usual response: a text, and nothing said about how to send it. */
+function isPlain(exchange: Exchange, response: Response): boolean {
+  return (
+    response.status === 200 &&
+    response.headerList === undefined &&
+    response.statusText === "" &&
+    typeof response.source === "string" &&
+    !response.bodyUsed &&
+    exchange.keepAlive &&
+    exchange.version === 11 &&
+    !exchange.head
+  );
+}
+
+/** As many bytes as characters, and few of them. */
+function isOneByte(text: string, bytes: number): boolean {
+  return bytes <= COPIED && bytes === text.length;
 }
 
 function connectionOf({ version, keepAlive }: Exchange): "" | "close" | "keep-alive" {
@@ -134,36 +163,51 @@ function sendMessage(
   head: string,
   source: Sendable,
   framing: Framing,
-): Promise<unknown> {
-  const { conn } = exchange;
+): Promise<unknown> | undefined {
   const silent = exchange.head || framing === noBody || source === null;
   if (comesInParts(source)) {
-    if (silent) return sendHeadAlone(conn, head, source);
+    if (silent) return sendHeadAlone(exchange, head, source);
     const length = framing === fixed ? fixed.length : -1;
     return sendStream(exchange, head, source, length, framing === chunked);
   }
   if (source instanceof IncomingSource) {
     if (!silent) return sendFileBody(exchange, head, fileOf(source));
     fileOf(source).cancel();
-    return sendText(conn, head);
+    return exchange.send(head);
   }
-  if (silent) return sendText(conn, head);
-  if (typeof source === "string") return sendString(conn, head, source, fixed.length);
-  return sendBytes(conn, head, source);
+  if (silent) return exchange.send(head);
+  if (typeof source === "string") {
+    // As many bytes as characters: all of them are ASCII.
+    const isText = fixed.length === source.length && source.length <= COPIED;
+    if (isText) return exchange.send(head + source);
+  }
+  const { length } = fixed;
+  const flushed = exchange.flush();
+  if (flushed === undefined) return sendBody(exchange.conn, head, source, length);
+  return flushed.then(() => sendBody(exchange.conn, head, source, length));
+}
+
+function sendBody(
+  conn: BaseConn,
+  head: string,
+  body: string | Uint8Array,
+  length: number,
+): Promise<number> {
+  return typeof body === "string"
+    ? sendString(conn, head, body, length)
+    : sendBytes(conn, head, body);
 }
 
 async function sendHeadAlone(
-  conn: BaseConn,
+  exchange: Exchange,
   head: string,
   body: ReadableStream<Uint8Array> | IncomingSource,
 ): Promise<void> {
-  await sendText(conn, head);
+  await exchange.send(head);
   await partsOf(body).cancel("the response has no body");
 }
 
 function sendString(conn: BaseConn, head: string, body: string, length: number): Promise<number> {
-  // As many bytes as characters: all of them are ASCII.
-  if (length === body.length && length <= COPIED) return sendText(conn, head + body);
   const buffer = Buffer.allocUnsafe(head.length + length);
   buffer.write(head, "latin1");
   buffer.write(body, head.length);
@@ -180,6 +224,7 @@ function sendBytes(conn: BaseConn, head: string, body: Uint8Array): Promise<numb
 
 async function sendFileBody(exchange: Exchange, head: string, body: FileBody): Promise<void> {
   try {
+    await exchange.flush();
     await body.sendTo(exchange.conn, head);
   } catch (error) {
     if (error instanceof NetError) throw error;
@@ -200,7 +245,8 @@ async function sendStream(
   const { conn } = exchange;
   const parts = partsOf(body);
   try {
-    await sendText(conn, head);
+    await exchange.flush();
+    await conn.write(Buffer.from(head, "latin1"));
     await sendParts(conn, parts, declared, isChunked, "response");
   } catch (error) {
     await parts.cancel(error);
@@ -217,6 +263,7 @@ async function sendStream(
 async function breakOff(exchange: Exchange): Promise<void> {
   const { conn } = exchange;
   exchange.keepAlive = false;
+  await exchange.flush()?.catch(() => {});
   if (conn instanceof TCPConn) conn.setLinger(0);
   await conn.close();
 }

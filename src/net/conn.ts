@@ -10,7 +10,7 @@ import { type ChunkReader, checkCount, readChunk } from "../io/io.ts";
 import type { FileSource } from "../io/transfer.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import { sendFilePart } from "../poll/send_file.ts";
-import { BUSY, CLOSED, TRANSFERRED } from "../syscall/errno.ts";
+import { BUSY, CLOSED, EAGAIN, TRANSFERRED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
 import { errorOf, type NetError, type NetOp } from "./errors.ts";
@@ -105,6 +105,9 @@ export interface Conn extends AsyncDisposable, AsyncIterable<Uint8Array> {
 
 /** @internal Name of a method that writes a text of latin1: for heads of messages, without a buffer. */
 export const writeLatin1: unique symbol = Symbol("coronet.writeLatin1");
+/** @internal Names of two methods for a reader that has memory only while it runs. */
+export const readNow: unique symbol = Symbol("coronet.readNow");
+export const waitReady: unique symbol = Symbol("coronet.waitReady");
 
 /** What few connections need: kept apart, so that an idle connection stays small. */
 interface Extra {
@@ -184,9 +187,22 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     return this.fd.readChunk(options?.signal);
   }
 
-  /** @internal Every character of the text is a byte. */
-  [writeLatin1](text: string): Promise<number> {
+  /** @internal Every character of the text is a byte. Undefined when there is nothing to wait for. */
+  [writeLatin1](text: string): Promise<number> | undefined {
     return this.fd.writeLatin1(text);
+  }
+
+  /** @internal Reads what is there: how many bytes, 0 at EOF, -1 when waitReady is due. */
+  [readNow](p: Uint8Array): number {
+    const n = this.fd.readNow(p);
+    if (n >= 0) return n;
+    if (n === -EAGAIN) return -1;
+    throw this.error("read", -n);
+  }
+
+  /** @internal */
+  [waitReady](): Promise<void> {
+    return this.fd.waitReady();
   }
 
   waitReadable(options?: OpOptions): Promise<void> {

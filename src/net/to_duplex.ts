@@ -104,26 +104,26 @@ export class ConnDuplex extends Duplex {
   };
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
-    this.written(
-      typeof chunk === "string" ? this.writeText(chunk, encoding) : this.conn.write(chunk),
-      done,
-    );
+    if (typeof chunk === "string") this.writeText(chunk, encoding, done);
+    else this.written(this.conn.write(chunk), 0, done);
   }
 
-  private writeText(text: string, encoding: BufferEncoding): Promise<number> {
+  private writeText(text: string, encoding: BufferEncoding, done: Done): void {
     const { conn } = this;
-    if (conn instanceof BaseConn && isLatin1(text, encoding)) return conn[writeLatin1](text);
-    return conn.write(Buffer.from(text, encoding));
+    const isBytes = conn instanceof BaseConn && isLatin1(text, encoding);
+    if (isBytes) this.written(conn[writeLatin1](text), text.length, done);
+    else this.written(conn.write(Buffer.from(text, encoding)), 0, done);
   }
 
   override _writev(chunks: Piled[], done: Done): void {
-    this.written(this.writeAll(chunks), done);
+    const { conn } = this;
+    const text = conn instanceof BaseConn ? joined(chunks) : undefined;
+    if (text === undefined) this.written(this.writeAll(chunks), 0, done);
+    else this.written((conn as BaseConn)[writeLatin1](text), text.length, done);
   }
 
   private writeAll(chunks: Piled[]): Promise<number> {
     const { conn } = this;
-    const text = conn instanceof BaseConn ? joined(chunks) : undefined;
-    if (text !== undefined) return (conn as BaseConn)[writeLatin1](text);
     const buffers = chunks.map(({ chunk, encoding }) =>
       typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk,
     );
@@ -133,12 +133,13 @@ export class ConnDuplex extends Duplex {
     return length <= COPIED ? conn.write(Buffer.concat(buffers, length)) : conn.writev(buffers);
   }
 
-  private written(writing: Promise<number>, done: Done): void {
+  /** `bytes` is what was written when there is nothing to wait for. */
+  private written(writing: Promise<number> | undefined, bytes: number, done: Done): void {
     this.active();
     // Most writes are done by now, and nobody has to be woken for them.
-    const n = this.sched?.completed(writing);
-    if (n !== undefined) {
-      this.bytesWritten += n;
+    const n = writing === undefined ? bytes : this.sched?.completed(writing);
+    if (writing === undefined || n !== undefined) {
+      this.bytesWritten += n as number;
       done();
       return;
     }

@@ -34,7 +34,8 @@ class Slab {
 
   cut(n: number): Uint8Array {
     if (this.used + n > this.memory.byteLength) {
-      this.memory = new ArrayBuffer(this.size);
+      // Not cleared: a part is filled when it is cut.
+      this.memory = Buffer.allocUnsafeSlow(this.size).buffer as ArrayBuffer;
       // Transferring one chunk would take the memory of its neighbours away.
       markAsUntransferable(this.memory);
       this.used = 0;

@@ -74,7 +74,7 @@ import {
 } from "./fd_mutex.ts";
 import { Leftover } from "./leftover.ts";
 import { type Op, type OpName, READER, type Side, WRITER } from "./op.ts";
-import { ChunkOp, ReadChunkOp, ReadOp, WaitReadableOp, type Watch } from "./read.ts";
+import { ChunkOp, ReadChunkOp, ReadOp, ReadyOp, WaitReadableOp, type Watch } from "./read.ts";
 import { MOST_AT_ONCE, ShutdownOp, VectorRest, WriteOp, WritevOp } from "./write.ts";
 
 /** Details that an error carries beside its number. */
@@ -225,6 +225,35 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     const promise = parked<Uint8Array | null>();
     this.wait(new ReadChunkOp(this, resolver(), signal));
+    return promise;
+  }
+
+  /**
+   * As read, for whoever has a buffer only while it runs: how many bytes, 0 at EOF, or a negative errno.
+   * After -EAGAIN `waitReady` is due, be it that nothing is there or that it is the turn of others.
+   */
+  readNow(buffer: Uint8Array): number {
+    if ((this.state & CLOSING) !== 0) return -CLOSED;
+    if ((this.state & READ_LOCK) !== 0) return -EAGAIN;
+    if (this.expired(READER)) return -DEADLINE;
+    const { sched } = this.device.runtime;
+    if (!sched.mayGoOn) return -EAGAIN;
+    const n = this.tryRead(buffer);
+    if (n > 0) sched.charge(n);
+    return n;
+  }
+
+  /** Waits until it is worth while to try readNow again. */
+  waitReady(): Promise<void> {
+    if ((this.state & CLOSING) !== 0) return this.refuse("read", CLOSED, undefined);
+    if ((this.state & READ_LOCK) === 0) {
+      if (this.expired(READER)) return this.refuse("read", DEADLINE, undefined);
+      if (this.pd.rg === READY || (this.state & (READ_SHUT | UNREAD)) !== 0) {
+        return this.device.runtime.sched.complete(undefined, 0);
+      }
+    }
+    const promise = parked<void>();
+    this.wait(new ReadyOp(this, resolver()));
     return promise;
   }
 
@@ -494,8 +523,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return promise;
   }
 
-  /** As write, of a text of characters up to U+00FF, a byte each. */
-  writeLatin1(text: string): Promise<number> {
+  /**
+   * As write, of a text of characters up to U+00FF, a byte each. Undefined when every byte is in the
+   * kernel and the caller may go on at once.
+   */
+  writeLatin1(text: string): Promise<number> | undefined {
     const { length } = text;
     const busy = (this.state & (WRITE_LOCK | CLOSING)) !== 0;
     if (busy || length > SCRATCH_SIZE || length === 0 || this.expired(WRITER)) {
@@ -503,7 +535,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     scratchText.latin1Write(text, 0, length);
     const n = this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
-    if (n === length) return this.device.runtime.sched.completeBytes(n);
+    if (n === length) {
+      const { sched } = this.device.runtime;
+      return sched.charge(n) ? undefined : sched.defer(n);
+    }
     if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, undefined);
     // The scratch buffer is everybody's: what is left waits in memory of its own.
     const rest = Buffer.from(text, "latin1");

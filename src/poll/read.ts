@@ -77,6 +77,22 @@ export class ReadChunkOp extends ReadSideOp<Uint8Array | null> {
   }
 }
 
+/** Waits until there may be something to read: whoever waited looks for itself. */
+export class ReadyOp extends Op<void> {
+  get side(): typeof READER {
+    return READER;
+  }
+
+  get kind(): OpName {
+    return "read";
+  }
+
+  attempt(): boolean {
+    this.succeed(undefined);
+    return true;
+  }
+}
+
 /** Waits until a read would not wait. */
 export class WaitReadableOp extends ReadSideOp<void> {
   override get kind(): OpName {

@@ -101,6 +101,17 @@ export class Scheduler {
     return promise === this.lastPromise ? this.lastBytes : undefined;
   }
 
+  /** True while operations that complete at once may do so in this turn. */
+  get mayGoOn(): boolean {
+    return this.budget >= 0;
+  }
+
+  /** Draws the cost of an operation on an fd; false when its goroutine has to `defer`. */
+  charge(bytes: number): boolean {
+    this.budget -= UNIT + (bytes >> BYTES_SHIFT);
+    return this.budget >= 0;
+  }
+
   /** The result of an operation in memory that completed at once: now, or in a later turn. */
   completeLight<T>(value: T): Promise<T> {
     return this.spend() ? Promise.resolve(value) : this.defer(value);

@@ -147,7 +147,8 @@ export class Exchange {
     return !expects && length <= AT_ONCE && isWhole(source);
   }
 
-  private sendAtOnce(): Promise<number> {
+  /** Undefined when there is nothing to wait for. */
+  private sendAtOnce(): Promise<number> | undefined {
     const { conn, outgoing } = this;
     const { head, source, length } = outgoing;
     if (source === null) return conn[writeLatin1](head);

@@ -5,7 +5,7 @@
  * is parsed once on each side and framed anew from what the parser found, so what two servers could read
  * differently ends here.
  */
-import type { BaseConn, Conn } from "../../net/conn.ts";
+import { type BaseConn, type Conn, writeLatin1 } from "../../net/conn.ts";
 import { NetError } from "../../net/errors.ts";
 import { SocketConn } from "../../net/socket.ts";
 import { type Runtime, runtime } from "../../runtime/runtime.ts";
@@ -22,7 +22,6 @@ import { IncomingBody } from "../incoming.ts";
 import type { RequestInfo } from "../info.ts";
 import type { Request } from "../request.ts";
 import { Response } from "../response.ts";
-import { sendText } from "../send.ts";
 import { chooser } from "./balance.ts";
 import { Checks } from "./checks.ts";
 import { addForwarded, requestFields, responseFields } from "./fields.ts";
@@ -352,7 +351,7 @@ async function tellInterim(
   let text = `HTTP/1.1 ${code} ${code === 103 ? "Early Hints" : ""}\r\n`;
   for (let i = 0; i < list.length; i += 2) text += `${list[i]}: ${list[i + 1]}\r\n`;
   try {
-    await sendText(info.conn as BaseConn, `${text}\r\n`);
+    await (info.conn as BaseConn)[writeLatin1](`${text}\r\n`);
   } catch (error) {
     throw clientGone(error);
   }

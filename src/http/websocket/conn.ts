@@ -58,6 +58,7 @@ const COMPRESSED_AT_ONCE = 4096;
 const LONGEST_REASON = 123;
 
 const nothing = new Uint8Array(0);
+const sent = Promise.resolve();
 /** The last frame of a compressed message to which nothing is added (RFC 7692, 7.2.3.6). */
 const emptyBlock = Uint8Array.of(0);
 
@@ -338,7 +339,8 @@ export class WebSocketConn
     if (!alone) return this.sendInTurn(data, signal);
     if (typeof data === "string" && this.isServer) {
       const frame = asciiFrame(data);
-      if (frame !== undefined) return this.written(this.conn[writeLatin1](frame));
+      const writing = frame === undefined ? undefined : this.conn[writeLatin1](frame);
+      if (frame !== undefined) return writing === undefined ? sent : this.written(writing);
     }
     if (typeof data === "string" || isUint8Array(data)) {
       const opcode = typeof data === "string" ? TEXT : BINARY;
