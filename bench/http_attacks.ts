@@ -1,7 +1,7 @@
 // What clients that mean harm cost everybody else: `node dist/bench/http_attacks.js [seconds]`.
 //
 // The victim (test/programs/http_victim.ts) has a core; the attacker and a well-behaved client share the other.
-// That client asks on eight connections, first alone, then beside each attack of test/http_attacks.ts, so
+// That client asks on eight connections, first alone, then beside each attack of testing/http_attacks.ts, so
 // its p99 is that of a busy server and holds what the attacker takes of the client's own core. What the
 // server holds is its heap and buffers after a collection, before and after.
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { argv, stdout } from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { ATTACKS, type Attack } from "../test/http_attacks.ts";
+import { ATTACKS, type Attack } from "../testing/http_attacks.ts";
 import { killChildrenAtExit, placement, start, stop } from "./children.ts";
 import { generate } from "./generator.ts";
 import { rootDir } from "./paths.ts";

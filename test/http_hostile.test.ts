@@ -7,8 +7,8 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { ATTACKS, type Attack, type Outcome } from "../testing/http_attacks.ts";
 import { Child } from "./child.ts";
-import { ATTACKS, type Attack, type Outcome } from "./http_attacks.ts";
 
 const EARNEST = process.env.CORONET_ATTACKS !== undefined;
 /** Beyond what the server had before: fragments, code, slabs. */

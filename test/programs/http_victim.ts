@@ -1,4 +1,4 @@
-// An HTTP server for clients that mean harm: test/http_attacks.ts has them. It runs with --expose-gc.
+// An HTTP server for clients that mean harm: testing/http_attacks.ts has them. It runs with --expose-gc.
 
 import { type Limits, Response, serve } from "../../src/http/index.ts";
 import { stats } from "../../src/index.ts";
