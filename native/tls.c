@@ -337,7 +337,8 @@ static napi_value js_handshake(napi_env env, napi_callback_info info) {
   return conn == NULL ? result : make_int(env, handshake(conn));
 }
 
-/* tlsChoose(fd, context): answers TLS_HELLO; with null the context stays. */
+/* tlsChoose(fd, context): answers TLS_HELLO. With null the context stays, with undefined the client is
+ * refused. */
 static napi_value js_choose(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
   napi_valuetype type;
@@ -345,7 +346,8 @@ static napi_value js_choose(napi_env env, napi_callback_info info) {
   tls_conn* conn = conn_of(env, args[0], &result);
   if (conn == NULL || napi_typeof(env, args[1], &type) != napi_ok) return result;
   conn->chosen = true;
-  if (type == napi_null) return make_int(env, 0);
+  conn->refused = type == napi_undefined;
+  if (type == napi_null || type == napi_undefined) return make_int(env, 0);
   tls_context* context = tls_context_of(env, args[1]);
   if (context == NULL) return NULL;
   if (tls.SSL_set_SSL_CTX(conn->ssl, context->ctx) == NULL) {

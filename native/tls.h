@@ -73,7 +73,7 @@ typedef struct tls_conn {
   int verify_result; /* X509_V_*, when the failure is the certificate's */
   unsigned long code; /* of the failure, as OpenSSL packs it */
   bool server, ended, drained, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
-  bool wants_ocsp;
+  bool refused; /* no connection for the name that the client asks for */
   tls_bytes in;  /* received and not yet given to OpenSSL; may be the thread's buffer during a call */
   tls_bytes out; /* sealed and not taken by the kernel */
   char* name;    /* the name in the client's hello; NULL when it has none */

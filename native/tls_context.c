@@ -51,10 +51,16 @@ static void keep_name(tls_conn* conn, const unsigned char* list, size_t length) 
   conn->name = strndup((const char*)list + 5, size);
 }
 
+/* RFC 6066, 3 */
+enum { ALERT_UNRECOGNIZED_NAME = 112 };
+
 static int on_hello(SSL* ssl, int* alert, void* arg) {
-  (void)alert;
   (void)arg;
   tls_conn* conn = tls.SSL_get_ex_data(ssl, 0);
+  if (conn != NULL && conn->refused) {
+    *alert = ALERT_UNRECOGNIZED_NAME;
+    return SSL_CLIENT_HELLO_ERROR;
+  }
   if (conn == NULL || !conn->asks_hello || conn->chosen) return SSL_CLIENT_HELLO_SUCCESS;
   const unsigned char* list;
   size_t length;
@@ -204,13 +210,12 @@ static bool trust(SSL_CTX* ctx, BIO* bio) {
   return true;
 }
 
+/* They lead from the certificate to a root; whom to trust is told by `ca` alone. */
 static bool use_extra(SSL_CTX* ctx, void* chain) {
   bool ok = true;
   for (int i = 0; chain != NULL && i < tls.OPENSSL_sk_num(chain); i++) {
     X509* cert = tls.OPENSSL_sk_value(chain, i);
     if (ok) ok = tls.SSL_CTX_ctrl(ctx, SSL_CTRL_CHAIN_CERT, 1, cert) == 1; /* takes a reference */
-    tls.X509_STORE_add_cert(tls.SSL_CTX_get_cert_store(ctx), cert);
-    tls.SSL_CTX_add_client_CA(ctx, cert);
     tls.X509_free(cert);
   }
   if (chain != NULL) tls.OPENSSL_sk_free(chain);

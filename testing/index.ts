@@ -1,6 +1,12 @@
 /** Helpers for tests of Coronet and of programs that use it: `coronet/testing`. */
 export { type Bubble, BubbleError, type BubbleOptions, bubble } from "./bubble.ts";
 export {
+  type Certificate,
+  type CertificateOptions,
+  makeCertificate,
+  selfSigned,
+} from "./certificates.ts";
+export {
   type ConnFeatures,
   type ConnPair,
   type ConnSuiteOptions,

@@ -30,14 +30,14 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   stopping = false;
   /** @internal */
   readonly report: (error: unknown, request: Request) => void;
-  private readonly listener: Listener;
+  private readonly listener: Listener<BaseConn>;
   private readonly connections = new Set<Connection>();
   private readonly cancel: CancelFunc;
   /** Called when a connection has left. */
   private readonly waiting: (() => void)[] = [];
 
   /** @internal */
-  constructor(listener: Listener, handler: Handler, options: ServeOptions) {
+  constructor(listener: Listener<BaseConn>, handler: Handler, options: ServeOptions) {
     this.listener = listener;
     this.addr = listener.addr;
     this.handler = handler;
@@ -55,7 +55,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   async accept(): Promise<void> {
     const { connections, listener, settings } = this;
     for await (const conn of listener) {
-      const connection = new Connection(conn as BaseConn, this);
+      const connection = new Connection(conn, this);
       connections.add(connection);
       go(serveConnection, connection, this);
       while (connections.size >= settings.connections && !this.stopping) await this.oneLeft();
@@ -150,7 +150,7 @@ function reporter(onError: ServeOptions["onError"]): (error: unknown, request: R
  * console.log(await answer.text()); // hello, world
  */
 export async function serve(
-  address: string | Listener,
+  address: string | Listener<BaseConn>,
   handler: Handler,
   options: ServeOptions & ListenOptions = {},
 ): Promise<Server> {

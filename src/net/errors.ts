@@ -38,7 +38,8 @@ export type NetOp =
   | "adopt"
   | "transfer"
   | "lookup"
-  | "keepalive";
+  | "keepalive"
+  | "handshake";
 
 export interface NetErrorInit {
   op: NetOp;
