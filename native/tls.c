@@ -53,7 +53,7 @@ static ssize_t receive(tls_conn* conn) {
   RETRY_EINTR(n, syscall(SYS_recvfrom, conn->fd, conn->thread->received, want, 0, NULL, NULL));
   if (n == 0) conn->ended = true;
   if (n < 0 && errno != EAGAIN) conn->failure = -errno;
-  if (n < (ssize_t)want) conn->drained = true;
+  if (n < 0 || (n < (ssize_t)want && !conn->distrust)) conn->drained = true;
   if (n <= 0) return n;
   conn->in.data = conn->thread->received;
   conn->in.at = 0;
@@ -102,6 +102,7 @@ static long bio_ctrl(BIO* bio, int command, long number, void* pointer) {
 /* `want`: how many bytes of plain text the caller has room for. */
 static void begin(tls_conn* conn, size_t want) {
   conn->drained = false;
+  conn->distrust = conn->thread->status[1] != 0;
   conn->in.capacity = want > TLS_RECEIVE_FEW ? TLS_RECEIVE_MOST : TLS_RECEIVE_FEW;
   tls.ERR_clear_error();
 }
@@ -565,8 +566,8 @@ static napi_value js_init(napi_env env, napi_callback_info info) {
   instance* self = get_instance(env);
   if (!get_args(env, info, 1, args)) return NULL;
   if (napi_get_typedarray_info(env, args[0], &type, &length, &data, NULL, NULL) != napi_ok ||
-      type != napi_int32_array || length < 1) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "status must be an Int32Array");
+      type != napi_int32_array || length < 2) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "status must be an Int32Array of two words");
     return NULL;
   }
   if (!stays(env, args[0], "status must be backed by a SharedArrayBuffer")) return NULL;

@@ -36,7 +36,8 @@
 #define TLS_FAILED 100020    /* OpenSSL refused: tlsFailure(fd) tells what and why */
 #define TLS_TRUNCATED 100021 /* the stream ended without the peer having said so */
 
-/* Bits of the status word, about the fd of the last call. */
+/* Bits of the first status word, about the fd of the last call. In the second one the caller says that a
+ * short read of the socket proves nothing (poll/fd.ts): it is asked until it says EAGAIN. */
 enum {
   TLS_MORE = 1,      /* a read can go on without the socket having become readable again */
   TLS_UNFLUSHED = 2, /* sealed records wait for the socket to become writable */
@@ -72,7 +73,7 @@ typedef struct tls_conn {
   int broken;        /* errno of a send(2) that failed, or 0: nothing more can be sent */
   int verify_result; /* X509_V_*, when the failure is the certificate's */
   unsigned long code; /* of the failure, as OpenSSL packs it */
-  bool server, ended, drained, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
+  bool server, ended, drained, distrust, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
   bool refused; /* no connection for the name that the client asks for */
   tls_bytes in;  /* received and not yet given to OpenSSL; may be the thread's buffer during a call */
   tls_bytes out; /* sealed and not taken by the kernel */
@@ -84,7 +85,7 @@ typedef struct tls_state {
   instance* self;
   tls_conn** conns; /* by fd */
   size_t capacity;
-  int32_t* status; /* the status word */
+  int32_t* status; /* the status words */
   napi_ref status_ref;
   void* method; /* of our BIO */
   uint8_t received[TLS_RECEIVE_MOST];

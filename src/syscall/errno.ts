@@ -38,6 +38,7 @@ export const ECONNRESET = numbers.ECONNRESET;
 export const ENOBUFS = numbers.ENOBUFS;
 export const EISCONN = numbers.EISCONN;
 export const ENOTCONN = numbers.ENOTCONN;
+export const ECANCELED = numbers.ECANCELED;
 export const ETIMEDOUT = numbers.ETIMEDOUT;
 export const ECONNREFUSED = numbers.ECONNREFUSED;
 export const EALREADY = numbers.EALREADY;

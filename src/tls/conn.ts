@@ -11,6 +11,7 @@ import { NetError, type NetOp } from "../net/errors.ts";
 import type { SocketConn } from "../net/socket.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
+import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE } from "../syscall/errno.ts";
 import type { TlsFacts } from "../syscall/kernel.ts";
 import { failureError, verifyCode } from "./failures.ts";
 import type { NodeSession } from "./node_path.ts";
@@ -188,13 +189,11 @@ export class NativeTlsConn extends TlsConn {
 
 /** Over node:tls. */
 export class NodeTlsConn extends TlsConn {
-  private readonly stream: DuplexConn;
   private readonly node: NodeSession;
 
   /** @internal */
   constructor(stream: DuplexConn, carrier: BaseConn, node: NodeSession) {
     super(stream.fd, carrier);
-    this.stream = stream;
     this.node = node;
   }
 
@@ -237,7 +236,9 @@ export class NodeTlsConn extends TlsConn {
 
   get authorizationError(): string | undefined {
     const { authorizationError } = this.socket as { authorizationError?: Error | string | null };
-    return authorizationError ? String((authorizationError as Error).message ?? authorizationError) : undefined;
+    return authorizationError
+      ? String((authorizationError as Error).message ?? authorizationError)
+      : undefined;
   }
 
   get peerCertificates(): X509Certificate[] {
@@ -259,7 +260,12 @@ export class NodeTlsConn extends TlsConn {
 
   /** @internal The stream's own error says more than its number. */
   override error(op: OpName, number: number, details?: ErrorDetails): NetError {
-    return this.stream.error(op, number, details);
+    const { errored } = this.socket;
+    const own = number === CLOSED || number === DEADLINE || number === CANCELED;
+    if (own || errored === null) return super.error(op, number, details);
+    if (!this.node.isSecure) return this.node.errorOf(errored, "handshake", this);
+    // node:tls cancels what it was writing when it ends.
+    const name = number === ECANCELED ? EPIPE : number;
+    return super.error(op, name, { ...details, cause: errored });
   }
 }
-

@@ -29,7 +29,8 @@ const NOBODY: Owner = {
 };
 
 function verifyOf({ use, client }: Settings): number {
-  if (client !== undefined) return client.rejectUnauthorized === false ? VERIFY_NOT : VERIFY_REQUIRE;
+  if (client !== undefined)
+    return client.rejectUnauthorized === false ? VERIFY_NOT : VERIFY_REQUIRE;
   if (use.role === "server") return VERIFY_NOT;
   return use.role === "server, asks" ? VERIFY_ASK : VERIFY_REQUIRE;
 }
@@ -56,7 +57,8 @@ function introduce(device: TlsDevice, sysfd: number, settings: Settings): void {
     // A dot at the end is no part of the name in a certificate, nor of one that is asked for.
     const name = servername.replace(/\.$/, "");
     if (!isIP) native.tlsAsk(sysfd, ASK_NAME, name);
-    if (client.rejectUnauthorized !== false) native.tlsAsk(sysfd, isIP ? CHECK_IP : CHECK_HOST, name);
+    if (client.rejectUnauthorized !== false)
+      native.tlsAsk(sysfd, isIP ? CHECK_IP : CHECK_HOST, name);
   }
   if (client.requestOCSP === true) native.tlsAsk(sysfd, ASK_STAPLE, "");
   if (client.session !== undefined) native.tlsResume(sysfd, client.session);

@@ -4,15 +4,16 @@
  *
  * It cannot tell a truncated stream from one that has ended: node:tls reports both as the end.
  */
+
+import { isIP } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
 import type { BaseConn } from "../net/conn.ts";
 import { fromDuplex } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
 import { toDuplex } from "../net/to_duplex.ts";
 import { CanceledError } from "../runtime/canceled.ts";
-import { contextOf } from "./context.ts";
 import { NodeTlsConn } from "./conn.ts";
-import { isIP } from "node:net";
+import { contextOf } from "./context.ts";
 import type { Settings } from "./settings.ts";
 
 /** A TLSSocket and what has become of it. */
@@ -41,11 +42,14 @@ export class NodeSession {
     socket.on("OCSPResponse", (answer: Buffer | null) => {
       this.ocspResponse = answer ?? undefined;
     });
-    if (keylog !== undefined) socket.on("keylog", (line: Buffer) => keylog(line.toString("latin1").trimEnd()));
+    if (keylog !== undefined)
+      socket.on("keylog", (line: Buffer) => keylog(line.toString("latin1").trimEnd()));
     const { promise, resolve, reject } = withResolvers();
     const { timeout } = settings;
     const late = (): void => {
-      socket.destroy(Object.assign(new Error("the handshake took too long"), { code: "ETIMEDOUT" }));
+      socket.destroy(
+        Object.assign(new Error("the handshake took too long"), { code: "ETIMEDOUT" }),
+      );
     };
     const timer = timeout === Infinity ? undefined : setTimeout(late, timeout);
     timer?.unref();
@@ -87,7 +91,11 @@ export class NodeSession {
   }
 
   errorOf(error: unknown, op: NetOp, conn: BaseConn): NetError {
-    const { code = "ERR_TLS_FAILED", message, reason } = error as Error & {
+    const {
+      code = "ERR_TLS_FAILED",
+      message,
+      reason,
+    } = error as Error & {
       code?: string;
       reason?: string;
     };
@@ -126,7 +134,9 @@ function withResolvers(): Resolvers {
 function refusal(socket: TLSSocket, { server }: Settings): Error | undefined {
   if (server?.requestCert !== true) return undefined;
   // Undocumented, and what tls.Server itself asks.
-  const { ssl } = socket as unknown as { ssl: { verifyError(): (Error & { code?: string }) | null } };
+  const { ssl } = socket as unknown as {
+    ssl: { verifyError(): (Error & { code?: string }) | null };
+  };
   const error = ssl.verifyError();
   const state = socket as unknown as { authorized: boolean; authorizationError: string | null };
   state.authorized = error === null;
@@ -138,7 +148,8 @@ function refusal(socket: TLSSocket, { server }: Settings): Error | undefined {
 export function overNode(carrier: BaseConn, settings: Settings): NodeTlsConn {
   // Asked while it can be answered.
   void carrier.localAddr;
-  const socket = settings.server === undefined ? client(carrier, settings) : server(carrier, settings);
+  const socket =
+    settings.server === undefined ? client(carrier, settings) : server(carrier, settings);
   const node = new NodeSession(socket, settings);
   return new NodeTlsConn(fromDuplex(socket), carrier, node);
 }
@@ -172,7 +183,10 @@ function server(carrier: BaseConn, settings: Settings): TLSSocket {
     ...(choose === undefined
       ? {}
       : {
-          SNICallback: (name: string, answer: (error: Error | null, context?: tls.SecureContext) => void) => {
+          SNICallback: (
+            name: string,
+            answer: (error: Error | null, context?: tls.SecureContext) => void,
+          ) => {
             Promise.resolve()
               .then(() => choose(name || undefined))
               .then(
@@ -183,4 +197,3 @@ function server(carrier: BaseConn, settings: Settings): TLSSocket {
         }),
   });
 }
-

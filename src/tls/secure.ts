@@ -75,9 +75,7 @@ export async function secure(
     throw new TypeError("secure: expected a connection that is a stream");
   }
   const settings =
-    options.isServer === true
-      ? serverSettings(options)
-      : clientSettings(options, hostOf(conn));
+    options.isServer === true ? serverSettings(options) : clientSettings(options, hostOf(conn));
   return await shake(put(conn, settings), options);
 }
 

@@ -1,7 +1,7 @@
 /** settings.ts: the options of one side, checked, as both ways of making a connection take them. */
 import { isIP } from "node:net";
 import { timeoutOf } from "../net/conn.ts";
-import { type ContextUse, contextOf, SecureContext } from "./context.ts";
+import { type ContextUse, contextOf, type SecureContext } from "./context.ts";
 import {
   DEFAULT_HANDSHAKE_MS,
   type SecureContextOptions,

@@ -169,10 +169,14 @@ export class TlsFD extends FD {
     if (shaking === undefined) return this.failure === undefined ? 0 : -this.failure.number;
     if (shaking.choosing) return -EAGAIN;
     shaking.begin();
+    tlsStatus[1] = this.pd.flags & (HANGUP | URGENT);
     const n = this.shake(shaking);
     if (n === -EAGAIN) return n;
     if (n < 0) this.noteFailure(n);
-    if (n < 0) this.failure ??= { number: -n, details: undefined, cause: undefined };
+    if (n < 0) {
+      this.failure ??= { number: -n, details: undefined, cause: undefined };
+      this.failedInHandshake = true;
+    }
     this.shaking = undefined;
     shaking.end();
     this.pd.rg = this.pd.wg = READY;
@@ -273,7 +277,6 @@ export class TlsFD extends FD {
       n === -TLS_FAILED ? this.device.kernel.native.tlsFailure(this.sysfd) : undefined;
     const cause = this.chooserFailed;
     this.failure = { number: -n, details, cause };
-    this.failedInHandshake = this.shaking !== undefined;
   }
 
   /** True when the failure was the handshake's. */
@@ -328,21 +331,23 @@ export class TlsFD extends FD {
 
   /** 0 when the handshake is done, or does not matter: bytes were put back, reading has ended. */
   private before(side: Side): number {
-    if (this.shaking === undefined && this.failure === undefined) return 0;
+    tlsStatus[1] = this.pd.flags & (HANGUP | URGENT);
+    if (this.shaking === undefined && !this.failedInHandshake) return 0;
     if (side === READER && (this.unreadLength > 0 || (this.state & READ_SHUT) !== 0)) return 0;
     return this.advance();
   }
 
   protected override received(n: number, length: number): number {
     if (n <= 0) {
-      if (n !== -EAGAIN) this.noteFailure(n);
-      return super.received(n, length);
+      const got = super.received(n, length);
+      // The socket's own failure, if it has one, comes before what it means to TLS.
+      if (got === n) this.noteFailure(n);
+      return got;
     }
-    const { pd } = this;
-    const keeps = ((tlsStatus[0] as number) & MORE) !== 0 || (pd.flags & (HANGUP | URGENT)) !== 0;
+    const more = ((tlsStatus[0] as number) & MORE) !== 0;
     // As if the buffer had been filled: only the status word tells whether more is there.
     const got = super.received(n, n);
-    if (!keeps) pd.rg = null;
+    if (!more) this.pd.rg = null;
     return got;
   }
 
@@ -413,7 +418,7 @@ export class TlsFD extends FD {
    */
   override async close(lingerMs = 0): Promise<void> {
     if (this.closing) return;
-    const left = this.isSecure && !this.isWaiting(WRITER) ? this.sayFarewell() : 0;
+    const left = this.isSecure ? this.sayFarewell() : 0;
     if (left !== -EAGAIN) {
       this.shaking?.end();
       await super.close(lingerMs);
@@ -430,17 +435,24 @@ export class TlsFD extends FD {
 
   private sayFarewell(): number {
     const { kernel } = this.device;
-    if (this.pd.rg !== null && (this.state & READ_SHUT) === 0 && kernel.peek(this.sysfd) === 1) {
+    const reads = this.pd.rg !== null && (this.state & READ_SHUT) === 0;
+    tlsStatus[1] = 1;
+    // Also takes what no program reads (session tickets), for which the kernel would reset.
+    if (reads && kernel.peek(this.sysfd) === 1) {
       kernel.native.setsockopt(this.sysfd, SOL_SOCKET, SO_LINGER, LINGER_RESET);
       return 0;
     }
-    return kernel.shutdown(this.sysfd, SHUT_WR);
+    return this.isWaiting(WRITER) ? 0 : kernel.shutdown(this.sysfd, SHUT_WR);
   }
 
   private async flushFarewell(): Promise<void> {
     const { runtime, kernel } = this.device;
     const until = runtime.clock.now() + FAREWELL_MS;
-    for (let pause = 1; kernel.native.tlsFlush(this.sysfd) === -EAGAIN; pause = Math.min(pause * 2, 50)) {
+    for (
+      let pause = 1;
+      kernel.native.tlsFlush(this.sysfd) === -EAGAIN;
+      pause = Math.min(pause * 2, 50)
+    ) {
       const left = until - runtime.clock.now();
       if (left <= 0) return;
       await runtime.sleep(Math.min(pause, left));
@@ -460,5 +472,3 @@ class Woken implements Waiter {
     if (!this.op.settled) this.op.fd.retry(this.op);
   }
 }
-
-

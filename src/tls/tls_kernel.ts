@@ -2,7 +2,8 @@
  * tls_kernel.ts: TLS as a kernel: the calls that move bytes have the same shape as on a bare socket, so
  * that the fd above (tls_fd.ts) has everything that an fd has.
  *
- * After each call `tlsStatus[0]` says what the fd above cannot know from the result alone.
+ * After each call `tlsStatus[0]` says what the fd above cannot know from the result alone; before each
+ * read `tlsStatus[1]` says what the kernel below cannot know.
  */
 import type { Poller } from "../runtime/netpoll.ts";
 import type { Device, Runtime } from "../runtime/runtime.ts";
@@ -16,8 +17,8 @@ export const UNFLUSHED_RECORDS = 2;
 /** The handshake waits for an answer to the client's hello. */
 export const HELLO = 4;
 
-/** The status word of this thread. */
-export const tlsStatus = new Int32Array(new SharedArrayBuffer(4));
+/** The status words of this thread: [0] comes from the addon, [1] tells it that short reads prove nothing. */
+export const tlsStatus = new Int32Array(new SharedArrayBuffer(8));
 
 export class TlsKernel implements StreamKernel {
   readonly native: NativeKernel;
