@@ -208,11 +208,36 @@ export class SecureContext {
   }
 }
 
+/** What a context is made of; other options say nothing about it. */
+const OWN_OPTIONS = [
+  "cert",
+  "key",
+  "passphrase",
+  "pfx",
+  "ca",
+  "minVersion",
+  "maxVersion",
+  "ciphers",
+  "ecdhCurve",
+  "sigalgs",
+  "honorCipherOrder",
+  "ALPNProtocols",
+  "ticketKeys",
+  "sessionTimeout",
+  "ocspResponse",
+] as const;
+
+/** The context of all connections for which nothing was said. */
+let plain: SecureContext | undefined;
+
 /** The context that options name, or are. */
 export function contextOf(options: SecureContext | SecureContextOptions): SecureContext {
   if (options instanceof SecureContext) return options;
   const { secureContext } = options as { secureContext?: SecureContext };
-  return secureContext ?? new SecureContext(options);
+  if (secureContext !== undefined) return secureContext;
+  if (OWN_OPTIONS.some((name) => options[name] !== undefined)) return new SecureContext(options);
+  plain ??= new SecureContext({});
+  return plain;
 }
 
 /**

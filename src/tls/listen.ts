@@ -6,12 +6,12 @@ import { Listener } from "../net/listener.ts";
 import { type ConnOrigin, socketFD } from "../net/socket.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import type { TlsConn } from "./conn.ts";
-import type { SecureContext } from "./context.ts";
+import { contextOf, type SecureContext } from "./context.ts";
 import { adoptAccepted } from "./native_path.ts";
 import { overNode } from "./node_path.ts";
 import type { SecureContextOptions, TlsServerOptions } from "./options.ts";
 import { sayOnce } from "./say.ts";
-import { type Settings, serverSettings } from "./settings.ts";
+import { prepared, type Settings, serverSettings } from "./settings.ts";
 import { tlsDevice } from "./tls_kernel.ts";
 
 /** The settings of a listener, which can be exchanged. */
@@ -39,20 +39,10 @@ export class TlsListener extends Listener<TlsConn> {
    * createSecureContext throws, and then everything stays as it was.
    */
   setSecureContext(context: SecureContext | SecureContextOptions): void {
-    this.current.settings = prepared(this.fd.device.runtime, {
-      ...this.options,
-      secureContext: serverSettings(context as TlsServerOptions).context,
-    });
+    const secureContext = contextOf(context);
+    const settings = serverSettings({ ...this.options, secureContext });
+    this.current.settings = prepared(this.fd.device.runtime, settings);
   }
-}
-
-/** Settings whose context has been made, so that a connection cannot fail for it. */
-function prepared(rt: Runtime, options: TlsServerOptions): Settings {
-  const settings = serverSettings(options);
-  const device = tlsDevice(rt);
-  if (typeof device === "string") void settings.context.nodeContext;
-  else settings.context.handle(device.kernel.native, settings.use);
-  return settings;
 }
 
 function adopter(rt: Runtime, origin: ConnOrigin, current: Current) {
@@ -105,6 +95,6 @@ export async function tlsListen(
   if ((cert ?? pfx ?? secureContext ?? SNICallback ?? contexts) === undefined) {
     throw new TypeError("tlsListen: a server needs a certificate: cert and key, or pfx");
   }
-  const current = { settings: prepared(rt, options) };
+  const current = { settings: prepared(rt, serverSettings(options)) };
   return new TlsListener(await listen(network, address, options), options, current);
 }

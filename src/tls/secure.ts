@@ -5,13 +5,14 @@ import { BaseConn, type Conn } from "../net/conn.ts";
 import { type DialOptions, dial } from "../net/dial.ts";
 import { checkNetwork } from "../net/listen.ts";
 import { SocketConn } from "../net/socket.ts";
+import { runtime } from "../runtime/runtime.ts";
 import { BUSY, CLOSED } from "../syscall/errno.ts";
 import type { TlsConn } from "./conn.ts";
 import { takeOver } from "./native_path.ts";
 import { overNode } from "./node_path.ts";
 import type { TlsClientOptions, TlsServerOptions } from "./options.ts";
 import { sayOnce } from "./say.ts";
-import { clientSettings, type Settings, serverSettings } from "./settings.ts";
+import { clientSettings, prepared, type Settings, serverSettings } from "./settings.ts";
 import { tlsDevice } from "./tls_kernel.ts";
 
 /** As a client (the default). */
@@ -76,7 +77,7 @@ export async function secure(
   }
   const settings =
     options.isServer === true ? serverSettings(options) : clientSettings(options, hostOf(conn));
-  return await shake(put(conn, settings), options);
+  return await shake(put(conn, prepared(conn.fd.device.runtime, settings)), options);
 }
 
 /** The host that a connection goes to, as text; "" when it goes to none. */
@@ -129,7 +130,8 @@ export async function dialTls(
   options: TlsClientOptions & DialOptions = {},
 ): Promise<TlsConn> {
   checkNetwork(network, "dialTls", ["tcp", "tcp4", "tcp6", "unix"]);
-  const settings = clientSettings(options, network === "unix" ? "" : hostIn(address));
+  const host = network === "unix" ? "" : hostIn(address);
+  const settings = prepared(runtime(), clientSettings(options, host));
   const conn = await dial(network, address, options);
   let over: TlsConn;
   try {

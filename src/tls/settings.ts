@@ -1,6 +1,7 @@
 /** settings.ts: the options of one side, checked, as both ways of making a connection take them. */
 import { isIP } from "node:net";
 import { timeoutOf } from "../net/conn.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { type ContextUse, contextOf, type SecureContext } from "./context.ts";
 import {
   DEFAULT_HANDSHAKE_MS,
@@ -9,6 +10,7 @@ import {
   type TlsClientOptions,
   type TlsServerOptions,
 } from "./options.ts";
+import { tlsDevice } from "./tls_kernel.ts";
 
 export interface Settings {
   readonly context: SecureContext;
@@ -89,6 +91,14 @@ export function clientSettings(options: TlsClientOptions, host: string): Setting
     client: options,
     servername: servername === "" ? undefined : servername,
   };
+}
+
+/** The same settings, of which the context has been made: what is wrong with it shows here. */
+export function prepared(rt: Runtime, settings: Settings): Settings {
+  const device = tlsDevice(rt);
+  if (typeof device === "string") void settings.context.nodeContext;
+  else settings.context.handle(device.kernel.native, settings.use);
+  return settings;
 }
 
 /** True for what is an address and no name (RFC 6066, 3). */
