@@ -285,11 +285,9 @@ tls_conn* tls_find(const instance* self, int fd) {
 
 bool tls_watches(const instance* self, int fd) { return tls_find(self, fd) != NULL; }
 
-/* The connection of the first argument; *result is what to return when there is none. */
-static tls_conn* conn_of(napi_env env, napi_value value, napi_value* result) {
-  int32_t fd;
-  *result = NULL;
-  if (!get_int(env, value, "fd", &fd)) return NULL;
+/* The connection on an fd; *result is what to return when there is none. To be called when all arguments
+ * have been checked. */
+static tls_conn* conn_on(napi_env env, int32_t fd, napi_value* result) {
   tls_conn* conn = tls_find(get_instance(env), fd);
   if (conn == NULL) *result = make_int(env, -EBADF);
   return conn;
@@ -297,8 +295,10 @@ static tls_conn* conn_of(napi_env env, napi_value value, napi_value* result) {
 
 static tls_conn* only_conn(napi_env env, napi_callback_info info, napi_value* result) {
   napi_value args[1];
+  int32_t fd;
   *result = NULL;
-  return get_args(env, info, 1, args) ? conn_of(env, args[0], result) : NULL;
+  if (!get_args(env, info, 1, args) || !get_int(env, args[0], "fd", &fd)) return NULL;
+  return conn_on(env, fd, result);
 }
 
 /* tlsClose(fd): forgets the connection; the fd stays open. Says nothing to the peer. */
@@ -343,14 +343,18 @@ static napi_value js_handshake(napi_env env, napi_callback_info info) {
 static napi_value js_choose(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
   napi_valuetype type;
-  if (!get_args(env, info, 2, args)) return NULL;
-  tls_conn* conn = conn_of(env, args[0], &result);
-  if (conn == NULL || napi_typeof(env, args[1], &type) != napi_ok) return result;
+  int32_t fd;
+  if (!get_args(env, info, 2, args) || !get_int(env, args[0], "fd", &fd) ||
+      napi_typeof(env, args[1], &type) != napi_ok)
+    return NULL;
+  bool stays_same = type == napi_null || type == napi_undefined;
+  tls_context* context = stays_same ? NULL : tls_context_of(env, args[1]);
+  if (context == NULL && !stays_same) return NULL;
+  tls_conn* conn = conn_on(env, fd, &result);
+  if (conn == NULL) return result;
   conn->chosen = true;
   conn->refused = type == napi_undefined;
-  if (type == napi_null || type == napi_undefined) return make_int(env, 0);
-  tls_context* context = tls_context_of(env, args[1]);
-  if (context == NULL) return NULL;
+  if (stays_same) return make_int(env, 0);
   if (tls.SSL_set_SSL_CTX(conn->ssl, context->ctx) == NULL) {
     tls.ERR_clear_error();
     return make_int(env, -ENOMEM);
@@ -401,12 +405,14 @@ static int64_t receive_plain(tls_conn* conn, uint8_t* data, size_t length) {
 
 static napi_value js_recv(napi_env env, napi_callback_info info) {
   napi_value args[4], result;
+  int32_t fd;
   uint8_t* data;
   size_t length;
-  if (!get_args(env, info, 4, args)) return NULL;
-  tls_conn* conn = conn_of(env, args[0], &result);
-  if (conn == NULL || !get_span(env, args + 1, &data, &length)) return result;
-  return make_int(env, receive_plain(conn, data, length));
+  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", &fd) ||
+      !get_span(env, args + 1, &data, &length))
+    return NULL;
+  tls_conn* conn = conn_on(env, fd, &result);
+  return conn == NULL ? result : make_int(env, receive_plain(conn, data, length));
 }
 
 static napi_value js_recv_scratch(napi_env env, napi_callback_info info) {
@@ -459,26 +465,29 @@ static int64_t send_plain(tls_conn* conn, const uint8_t* data, size_t length) {
 
 static napi_value js_send(napi_env env, napi_callback_info info) {
   napi_value args[4], result;
+  int32_t fd;
   uint8_t* data;
   size_t length;
-  if (!get_args(env, info, 4, args)) return NULL;
-  tls_conn* conn = conn_of(env, args[0], &result);
-  if (conn == NULL || !get_span(env, args + 1, &data, &length)) return result;
-  return make_int(env, send_plain(conn, data, length));
+  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", &fd) ||
+      !get_span(env, args + 1, &data, &length))
+    return NULL;
+  tls_conn* conn = conn_on(env, fd, &result);
+  return conn == NULL ? result : make_int(env, send_plain(conn, data, length));
 }
 
 static napi_value js_send_scratch(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
-  int32_t length;
-  if (!get_args(env, info, 2, args)) return NULL;
-  tls_conn* conn = conn_of(env, args[0], &result);
-  if (conn == NULL || !get_int(env, args[1], "length", &length)) return result;
-  const instance* self = conn->thread->self;
+  int32_t fd, length;
+  const instance* self = get_instance(env);
+  if (!get_args(env, info, 2, args) || !get_int(env, args[0], "fd", &fd) ||
+      !get_int(env, args[1], "length", &length))
+    return NULL;
   if (length < 0 || (size_t)length > self->scratch_length) {
     napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "length must lie within the scratch buffer");
     return NULL;
   }
-  return make_int(env, send_plain(conn, self->scratch, (size_t)length));
+  tls_conn* conn = conn_on(env, fd, &result);
+  return conn == NULL ? result : make_int(env, send_plain(conn, self->scratch, (size_t)length));
 }
 
 /* Small chunks share a record: they are put together first. */
@@ -504,7 +513,7 @@ static napi_value js_writev(napi_env env, napi_callback_info info) {
       !get_iovec(env, args + 1, iov, &count))
     return NULL;
   /* Looked for last: fetching the chunks may have run a getter. */
-  tls_conn* conn = conn_of(env, args[0], &result);
+  tls_conn* conn = conn_on(env, fd, &result);
   return conn == NULL ? result : make_int(env, send_vector(conn, iov, count));
 }
 
@@ -538,7 +547,7 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
 
 tls_state* tls_thread(napi_env env) {
   instance* self = get_instance(env);
-  if (self->tls == NULL) napi_throw_error(env, "ERR_TLS", "tlsInit comes first");
+  if (self->tls == NULL) napi_throw_type_error(env, "ERR_TLS", "tlsInit comes first");
   return self->tls;
 }
 

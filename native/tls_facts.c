@@ -13,7 +13,7 @@ static tls_conn* conn_of(napi_env env, napi_value value) {
   int32_t fd;
   if (!get_int(env, value, "fd", &fd)) return NULL;
   tls_conn* conn = tls_find(get_instance(env), fd);
-  if (conn == NULL) napi_throw_error(env, "ERR_TLS", "no TLS on this fd");
+  if (conn == NULL) napi_throw_range_error(env, "ERR_TLS", "no TLS on this fd");
   return conn;
 }
 
@@ -179,8 +179,9 @@ static napi_value js_resume(napi_env env, napi_callback_info info) {
   uint8_t* bytes;
   size_t length;
   if (!get_args(env, info, 2, args)) return NULL;
+  if (!get_bytes(env, args[1], "session", &bytes, &length)) return NULL;
   tls_conn* conn = conn_of(env, args[0]);
-  if (conn == NULL || !get_bytes(env, args[1], "session", &bytes, &length)) return NULL;
+  if (conn == NULL) return NULL;
   const unsigned char* at = bytes;
   SSL_SESSION* session =
       length > INT32_MAX ? NULL : tls.d2i_SSL_SESSION(NULL, &at, (long)length);

@@ -61,14 +61,18 @@ static X509_STORE* parse_roots(const uint8_t* pem, size_t length) {
   BIO* bio = tls.BIO_new_mem_buf(pem, (int)length);
   X509_STORE* store = tls.X509_STORE_new();
   X509* cert;
+  size_t count = 0;
   while (bio != NULL && store != NULL &&
          (cert = tls.PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
     tls.X509_STORE_add_cert(store, cert);
     tls.X509_free(cert);
+    count++;
   }
   if (bio != NULL) tls.BIO_free(bio);
   tls.ERR_clear_error();
-  return store;
+  if (count > 0 || store == NULL) return store;
+  tls.X509_STORE_free(store);
+  return NULL;
 }
 
 /* tlsRoots(pem): sets the process's root certificates, once; with no bytes it only tells whether they
