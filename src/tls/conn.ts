@@ -30,12 +30,14 @@ import type { TlsFD } from "./tls_fd.ts";
  * const { cert, key } = selfSigned("localhost");
  * await using listener = await tlsListen("tcp", "127.0.0.1:0", { cert, key, ALPNProtocols: ["echo"] });
  * const accepting = listener.accept();
- * await using client = await dialTls("tcp", String(listener.addr), {
+ * const dialling = dialTls("tcp", String(listener.addr), {
  *   ca: cert,
  *   servername: "localhost",
  *   ALPNProtocols: ["echo"],
  * });
  * await using server = await accepting;
+ * await server.handshake(); // or the first read
+ * await using client = await dialling;
  * await client.write("hello");
  * for await (const chunk of server) {
  *   console.log(new TextDecoder().decode(chunk)); // hello
