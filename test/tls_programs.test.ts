@@ -93,14 +93,17 @@ for (const version of ["tls1_2", "tls1_3"]) {
   }, async () => {
     await using server = new Program(
       ...["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", certFile, "-key", keyFile],
-      `-${version}`,
+      ...[`-${version}`, "-msg"],
     );
     await server.prints(/ACCEPT \S+:\d+/);
     const [, address = ""] = /ACCEPT (\S+:\d+)/.exec(server.output) ?? [];
     await using conn = await dialTls("tcp", address, { ca: authority.cert });
     await conn.write("from here\n");
     await server.prints(/from here/);
-    if (version === "tls1_3") server.process.stdin.write("K\n");
+    if (version === "tls1_3") {
+      server.process.stdin.write("K\n");
+      await server.prints(/KeyUpdate/);
+    }
     server.process.stdin.write("from there\n");
     assert.equal(await readText(conn, 11), "from there\n");
     await conn.write("and again\n");
