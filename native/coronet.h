@@ -8,9 +8,10 @@
  *
  * Invariants
  *  - All state hangs on an `instance`, one per environment (main thread or worker thread), so the
- *    addon is context-aware. The only global mutable state is the registry of shared.c: which
- *    eventfd wakes which thread. It is guarded by its mutex; an eventfd is written to only under
- *    that mutex, and an environment that ends leaves the registry before its fds are closed.
+ *    addon is context-aware. Global mutable state is what threads share by its nature, each under
+ *    its mutex: the registry of shared.c (which eventfd wakes which thread: an eventfd is written to
+ *    only under that mutex, and an environment that ends leaves the registry before its fds are
+ *    closed), and of TLS the root certificates and the keys of session tickets (tls_shared.c).
  *  - Every fd that the addon opens is marked in the instance's fd table until it is closed or
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
@@ -36,6 +37,7 @@ typedef struct {
 struct poll_handle;
 struct datagram_slots;
 struct shared_state;
+struct tls_state;
 
 typedef struct {
   napi_env env;
@@ -44,6 +46,7 @@ typedef struct {
   unsigned closing;          /* poll handles whose uv_close has not called back yet */
   napi_async_cleanup_hook_handle cleanup;
   struct shared_state* shared; /* what shared.c has of this thread; NULL before its first use */
+  struct tls_state* tls;       /* what tls.c has of this thread; NULL before its first use */
   uint8_t* scratch; /* the thread's scratch buffer, set once */
   size_t scratch_length;
   napi_ref scratch_ref;
@@ -83,6 +86,9 @@ napi_status uvpoll_init(napi_env env, napi_value exports);
 napi_status splice_init(napi_env env, napi_value exports);
 napi_status shared_init(napi_env env, napi_value exports);
 napi_status threads_init(napi_env env, napi_value exports);
+napi_status tls_init(napi_env env, napi_value exports);
+napi_status tls_context_init(napi_env env, napi_value exports);
+napi_status tls_facts_init(napi_env env, napi_value exports);
 
 /* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
  * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */
@@ -92,6 +98,15 @@ bool stays(napi_env env, napi_value array, const char* message);
 void uvpoll_close_all(instance* self);
 bool uvpoll_watches(const instance* self, int fd);
 void instance_maybe_finished(instance* self);
+
+/* io.c: the parts of an array of chunks, at most as many as one call takes (MAX_IOV). */
+#define MAX_IOV 1024 /* IOV_MAX on Linux (limits.h, sysconf(3)) */
+struct iovec;
+bool get_iovec(napi_env env, napi_value* three, struct iovec* iov, size_t* count);
+
+/* tls.c */
+bool tls_watches(const instance* self, int fd);
+void tls_end(instance* self);
 
 /* shared.c */
 bool shared_watches(const instance* self, int fd);

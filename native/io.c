@@ -14,8 +14,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define MAX_IOV 1024 /* IOV_MAX on Linux (limits.h, sysconf(3)) */
-
 typedef struct {
   int32_t fd;
   uint8_t* data;
@@ -151,16 +149,14 @@ static bool get_chunks(napi_env env, napi_value array, int32_t first, napi_value
   return true;
 }
 
-/* Arguments (fd, array of Uint8Array, index of the first, offset within it): fills iov with at
- * most MAX_IOV parts. All chunks are fetched before the first address is taken: fetching may run a
- * getter, which may take the memory of a chunk away. */
-static bool get_vector(napi_env env, napi_callback_info info, int32_t* fd, struct iovec* iov,
-                       size_t* count) {
-  napi_value args[4], chunks[MAX_IOV];
+/* Arguments (array of Uint8Array, index of the first, offset within it): fills iov with at most
+ * MAX_IOV parts. All chunks are fetched before the first address is taken: fetching may run a getter,
+ * which may take the memory of a chunk away. */
+bool get_iovec(napi_env env, napi_value* three, struct iovec* iov, size_t* count) {
+  napi_value chunks[MAX_IOV];
   int32_t first, offset;
-  if (!get_args(env, info, 4, args) || !get_int(env, args[0], "fd", fd) ||
-      !get_int(env, args[2], "first", &first) || !get_int(env, args[3], "offset", &offset) ||
-      !get_chunks(env, args[1], first, chunks, count))
+  if (!get_int(env, three[1], "first", &first) || !get_int(env, three[2], "offset", &offset) ||
+      !get_chunks(env, three[0], first, chunks, count))
     return false;
   for (size_t i = 0; i < *count; i++) {
     uint8_t* data;
@@ -175,6 +171,13 @@ static bool get_vector(napi_env env, napi_callback_info info, int32_t* fd, struc
     iov[i].iov_len = length - skip;
   }
   return true;
+}
+
+static bool get_vector(napi_env env, napi_callback_info info, int32_t* fd, struct iovec* iov,
+                       size_t* count) {
+  napi_value args[4];
+  return get_args(env, info, 4, args) && get_int(env, args[0], "fd", fd) &&
+         get_iovec(env, args + 1, iov, count);
 }
 
 static napi_value js_writev(napi_env env, napi_callback_info info) {
@@ -200,15 +203,16 @@ static napi_value js_readv(napi_env env, napi_callback_info info) {
 
 /* close(2) is never retried: on Linux the fd is gone even when it reports EINTR, and its number may
  * belong to someone else by now. Only an fd that this environment opened can be closed here, and not
- * while a poll handle watches it or other threads wake this one by it: they would go on with whoever
- * gets its number. */
+ * while a poll handle watches it, other threads wake this one by it, or TLS runs on it: they would go
+ * on with whoever gets its number. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
   napi_value args[1];
   int32_t fd;
   if (!get_args(env, info, 1, args) || !get_int(env, args[0], "fd", &fd)) return NULL;
   instance* self = get_instance(env);
   if (!fd_table_has(&self->fds, fd)) return make_int(env, -EBADF);
-  if (uvpoll_watches(self, fd) || shared_watches(self, fd)) return make_int(env, -EBUSY);
+  if (uvpoll_watches(self, fd) || shared_watches(self, fd) || tls_watches(self, fd))
+    return make_int(env, -EBUSY);
   fd_table_clear(&self->fds, fd);
   account_fds(self, -1);
   return result_of(env, close(fd));

@@ -23,6 +23,7 @@ static void on_environment_end(napi_async_cleanup_hook_handle handle, void* data
   self->cleanup = handle;
   self->ended = true;
   shared_end(self);
+  tls_end(self);
   uvpoll_close_all(self);
   instance_maybe_finished(self);
 }
@@ -44,7 +45,9 @@ static napi_value init(napi_env env, napi_value exports) {
       datagram_init(env, exports) != napi_ok ||
       epoll_init(env, exports) != napi_ok || uvpoll_init(env, exports) != napi_ok ||
       passing_init(env, exports) != napi_ok || splice_init(env, exports) != napi_ok ||
-      shared_init(env, exports) != napi_ok || threads_init(env, exports) != napi_ok)
+      shared_init(env, exports) != napi_ok || threads_init(env, exports) != napi_ok ||
+      tls_init(env, exports) != napi_ok || tls_context_init(env, exports) != napi_ok ||
+      tls_facts_init(env, exports) != napi_ok)
     return NULL;
   return exports;
 }

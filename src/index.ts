@@ -159,3 +159,20 @@ export { transfer } from "./threads/transfer.ts";
 export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";
+export { TlsConn } from "./tls/conn.ts";
+export { createSecureContext, SecureContext, SecureContextError } from "./tls/context.ts";
+export { TlsListener, tlsListen } from "./tls/listen.ts";
+export type {
+  Pem,
+  SecureContextOptions,
+  SNIAnswer,
+  TlsClientOptions,
+  TlsServerOptions,
+  TlsVersion,
+} from "./tls/options.ts";
+export {
+  dialTls,
+  type SecureClientOptions,
+  type SecureServerOptions,
+  secure,
+} from "./tls/secure.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
-import { type Conn, dial, go } from "../src/index.ts";
+import { after, type TestContext, test } from "node:test";
+import { type Conn, createSecureContext, dial, dialTls, go } from "../src/index.ts";
 import { nativeOnly } from "../testing/backend.ts";
 import { readFull } from "../testing/support.ts";
 import { Child, lacks } from "./child.ts";
@@ -52,16 +52,20 @@ function callsBetween(begin: string, end: string): { count: Map<string, number>;
   return { count, again };
 }
 
-test("an echo costs one receive and one send, and little else", {
-  skip:
-    nativeOnly("it costs what Node costs") ||
-    (lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false),
-}, async (t) => {
+const skip =
+  nativeOnly("it costs what Node costs") ||
+  (lacks("strace", "-f", "-e", "trace=read", "-o", "/dev/null", "true") ?? false);
+
+async function count(
+  t: TestContext,
+  protocol: "tcp" | "tls",
+  connect: (address: string) => Promise<Conn>,
+): Promise<void> {
   const prefix = ["strace", "-f", "-qq", "-s", "80", "-o", file, "-e", `trace=${CALLS}`];
-  await using server = new Child("traced_server", [], { prefix, timeout: 100_000 });
+  await using server = new Child("traced_server", [protocol], { prefix, timeout: 100_000 });
   const address = await server.line();
   const conns: Conn[] = [];
-  for (let i = 0; i < CONNECTIONS; i++) conns.push(await dial("tcp", address));
+  for (let i = 0; i < CONNECTIONS; i++) conns.push(await connect(address));
   await allConverse(conns);
   server.say("begin");
   assert.equal(await server.line(), "begin");
@@ -72,10 +76,10 @@ test("an echo costs one receive and one send, and little else", {
   server.process.stdin.end();
   assert.equal((await server.ended).status, 0);
 
-  const { count, again } = callsBetween("begin", "end");
-  t.diagnostic([...count].map(([name, n]) => `${name} ${n}`).join(", "));
+  const { count: counts, again } = callsBetween("begin", "end");
+  t.diagnostic([...counts].map(([name, n]) => `${name} ${n}`).join(", "));
   const calls = (...names: string[]): number =>
-    names.reduce((sum, name) => sum + (count.get(name) ?? 0), 0);
+    names.reduce((sum, name) => sum + (counts.get(name) ?? 0), 0);
   const near = (n: number): boolean => Math.abs(n - MESSAGES) <= MESSAGES * 0.02;
   assert.ok(near(calls("recvfrom", "recvmsg")), "one receive for each message");
   assert.ok(near(calls("sendto", "sendmsg")), "one send for each message");
@@ -83,4 +87,14 @@ test("an echo costs one receive and one send, and little else", {
   assert.equal(calls("epoll_ctl"), 0, "a connection is armed once for its life");
   const waits = calls("epoll_wait", "epoll_pwait", "epoll_pwait2");
   assert.ok(waits < MESSAGES * 0.25, `${waits} waits for ${MESSAGES} messages`);
+}
+
+test("an echo costs one receive and one send, and little else", { skip }, (t) =>
+  count(t, "tcp", (address) => dial("tcp", address)),
+);
+
+test("an echo over TLS costs no more", { skip }, async (t) => {
+  const secureContext = createSecureContext({});
+  const options = { rejectUnauthorized: false, secureContext };
+  await count(t, "tls", (address) => dialTls("tcp", address, options));
 });

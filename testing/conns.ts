@@ -7,14 +7,21 @@ import {
   connect as connectPooled,
   type DialOptions,
   dial,
+  dialTls,
   type Listener,
   type ListenOptions,
   listen,
   pipe,
   type StreamNetwork,
+  secure,
   type TCPAddr,
   TCPConn,
+  type TlsClientOptions,
+  type TlsConn,
+  type TlsServerOptions,
+  tlsListen,
 } from "../src/index.ts";
+import { type Certificate, selfSigned } from "./certificates.ts";
 import type { ConnPair } from "./conn_suite.ts";
 
 /** A pair whose ends have the type of their network. */
@@ -124,6 +131,64 @@ export async function pooledPair(readAhead: boolean): Promise<SocketPair> {
     await b.write("\n");
     await a.readLine();
   }
+  const close = async (): Promise<void> => {
+    await a.close();
+    await b.close();
+  };
+  return { a, b, close, [Symbol.asyncDispose]: close };
+}
+
+let certificate: Certificate | undefined;
+
+/** A certificate for localhost and 127.0.0.1 that all tests of a file share. */
+export function localCertificate(): Certificate {
+  certificate ??= selfSigned("localhost", "127.0.0.1");
+  return certificate;
+}
+
+export interface TlsPairOptions {
+  network?: "tcp" | "unix";
+  server?: TlsServerOptions;
+  client?: TlsClientOptions;
+  /** Lets the server's end be `a`. */
+  swapped?: boolean;
+  dial?: DialOptions;
+  listen?: ListenOptions;
+}
+
+/** A pair over TLS. */
+export async function tlsPair(options: TlsPairOptions = {}): Promise<SocketPair<TlsConn>> {
+  const { network = "tcp", swapped = false } = options;
+  const { cert, key } = localCertificate();
+  const address = network === "tcp" ? "127.0.0.1:0" : abstractName();
+  const serving = { cert, key, ...options.server, ...options.listen };
+  await using listener = await tlsListen(network, address, serving);
+  const accepting = listener.accept().then(async (conn) => {
+    await conn.handshake();
+    return conn;
+  });
+  const dialling = dialTls(network, String(listener.addr), {
+    ca: cert,
+    servername: "localhost",
+    ...options.client,
+    ...options.dial,
+  });
+  const [client, server] = await Promise.all([dialling, accepting]);
+  return pairOf(swapped ? server : client, swapped ? client : server);
+}
+
+/** A pair of conns over node:tls, on a pipe: there is no socket for the addon. */
+export async function nodeTlsPair(options: TlsPairOptions = {}): Promise<SocketPair<TlsConn>> {
+  const { cert, key } = localCertificate();
+  const [a, b] = pipe();
+  const [client, server] = await Promise.all([
+    secure(a, { ca: cert, servername: "localhost", ...options.client }),
+    secure(b, { isServer: true, cert, key, ...options.server }),
+  ]);
+  return options.swapped === true ? pairOf(server, client) : pairOf(client, server);
+}
+
+function pairOf<C extends Conn>(a: C, b: C): SocketPair<C> {
   const close = async (): Promise<void> => {
     await a.close();
     await b.close();

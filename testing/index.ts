@@ -10,6 +10,12 @@ export {
 } from "../src/debug/leaks.ts";
 export { type Bubble, BubbleError, type BubbleOptions, bubble } from "./bubble.ts";
 export {
+  type Certificate,
+  type CertificateOptions,
+  makeCertificate,
+  selfSigned,
+} from "./certificates.ts";
+export {
   type ConnFeatures,
   type ConnPair,
   type ConnSuiteOptions,

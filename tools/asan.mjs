@@ -21,6 +21,7 @@ const TESTS = [
   "dist/src/poll/",
   "dist/src/net/",
   "dist/src/shared/",
+  "dist/src/tls/",
   "dist/test/",
   // It installs the package anew, and so tests another build of the addon.
   "!dist/test/packaging",

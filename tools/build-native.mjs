@@ -42,6 +42,9 @@ export const COMMON_FLAGS = [
   `-DNAPI_VERSION=${NAPI_VERSION}`,
 ];
 
+/** What it is linked with beside libc: dlsym(3) has a library of its own before glibc 2.34. */
+export const LIBRARIES = ["-ldl"];
+
 /**
  * The C files to compile, sorted, relative to the root.
  * @param {string} root
@@ -212,7 +215,8 @@ export function buildNative(options = {}) {
   mkdirSync(dirname(output), { recursive: true });
   // Another process may have the old file mapped: never write into it, put a new one in its place.
   const temporary = `${output}.${process.pid}.tmp`;
-  const args = [...compiler.command.slice(1), ...flags, "-I", headers, ...sources, "-o", temporary];
+  const args = [...compiler.command.slice(1), ...flags, "-I", headers, ...sources];
+  args.push("-o", temporary, ...LIBRARIES);
   const compiled = spawnSync(compiler.command[0], args, { cwd: root, encoding: "utf8" });
   if (compiled.status !== 0) {
     rmSync(temporary, { force: true });

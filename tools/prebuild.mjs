@@ -23,6 +23,7 @@ import { join } from "node:path";
 import {
   COMMON_FLAGS,
   headerDirectory,
+  LIBRARIES,
   nativeSourceHash,
   nativeSources,
   prebuildName,
@@ -103,6 +104,7 @@ function buildAll(folder) {
     mkdirSync(join(folder, name), { recursive: true });
     const temporary = `${output}.${process.pid}.tmp`;
     const args = ["cc", "-target", target, ...FLAGS, "-I", headers, ...sources, "-o", temporary];
+    args.push(...LIBRARIES);
     const compiled = spawnSync(compiler, args, {
       cwd: root,
       encoding: "utf8",

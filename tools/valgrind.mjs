@@ -17,6 +17,8 @@ import { testFiles } from "./test.mjs";
 /** Thirty times slower than usual, so few tests. */
 const TESTS = [
   "dist/src/syscall/",
+  "dist/src/tls/tls.test",
+  "dist/test/tls_cut",
   // Hundreds of thousands of calls, and hundreds of workers: AddressSanitizer watches these.
   "!dist/src/syscall/fuzz",
   "!dist/src/syscall/environments",

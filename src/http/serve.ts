@@ -41,7 +41,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   readonly observer: Observer | undefined;
   /** @internal */
   readonly report: (error: unknown, request: Request) => void;
-  private readonly listener: Listener;
+  private readonly listener: Listener<BaseConn>;
   private readonly log: AccessLog | undefined;
   /** The log is this server's alone. */
   private readonly ownsLog: boolean;
@@ -52,7 +52,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   private readonly waiting: (() => void)[] = [];
 
   /** @internal */
-  constructor(listener: Listener, handler: Handler, options: ServeOptions) {
+  constructor(listener: Listener<BaseConn>, handler: Handler, options: ServeOptions) {
     this.listener = listener;
     this.addr = listener.addr;
     this.handler = handler;
@@ -87,7 +87,7 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   async accept(): Promise<void> {
     const { connections, listener, settings } = this;
     for await (const conn of listener) {
-      const connection = new Connection(conn as BaseConn, this);
+      const connection = new Connection(conn, this);
       connections.add(connection);
       this.tally.accepted++;
       this.observer?.opened(conn);
@@ -192,7 +192,7 @@ export function reporter(
  * console.log(await answer.text()); // hello, world
  */
 export async function serve(
-  address: string | Listener,
+  address: string | Listener<BaseConn>,
   handler: Handler,
   options: ServeOptions & ListenOptions = {},
 ): Promise<Server> {

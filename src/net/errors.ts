@@ -39,7 +39,8 @@ export type NetOp =
   | "transfer"
   | "lookup"
   | "keepalive"
-  | "fetch";
+  | "fetch"
+  | "handshake";
 
 export interface NetErrorInit {
   op: NetOp;

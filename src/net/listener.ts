@@ -11,7 +11,7 @@ import { observer } from "../runtime/observer.ts";
 import { CLOSED } from "../syscall/errno.ts";
 import type { Kernel } from "../syscall/kernel.ts";
 import type { Addr, StreamNetwork } from "./addr.ts";
-import { type OpOptions, untilOf } from "./conn.ts";
+import { type BaseConn, type OpOptions, untilOf } from "./conn.ts";
 import { errorOf, NetError } from "./errors.ts";
 import type { SocketConn } from "./socket.ts";
 import type { OwnedPath } from "./unix.ts";
@@ -31,7 +31,7 @@ import type { OwnedPath } from "./unix.ts";
  * await client.close();
  * await server.close();
  */
-export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposable, Owner {
+export class Listener<C extends BaseConn = SocketConn> implements AsyncDisposable, Owner {
   /** "tcp", "tcp4", "tcp6", "unix", "unixpacket". */
   readonly network: StreamNetwork;
   /** What it listens on, with the port that the kernel chose when 0 was asked for. */

@@ -220,8 +220,15 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
     this.setOption(SOL_SOCKET, option, bytes);
   }
 
+  /** @internal The same connection on another FD. */
+  onFD(fd: FD): SocketConn {
+    const Kind = this.constructor as new (fd: FD, origin: ConnOrigin, peer: string | Addr) => this;
+    return new Kind(fd, this.origin, this.remote);
+  }
+
+  /** The socket's own kernel: what moves bytes may be a layer on it (TLS). */
   protected get kernel(): Kernel {
-    return this.fd.device.kernel as Kernel;
+    return this.fd.device.runtime.kernel;
   }
 
   protected setOption(level: number, option: number, value: number): void {

@@ -67,6 +67,7 @@ import {
   READ_LOCK,
   READ_SHUT,
   REFS_MASK,
+  UNFLUSHED,
   UNREAD,
   UNREF,
   WATCHED,
@@ -382,7 +383,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     op.ready();
   }
 
-  private received(n: number, length: number): number {
+  protected received(n: number, length: number): number {
     const { pd, state } = this;
     if (n > 0) {
       if ((state & PACKETS) !== 0) {
@@ -514,7 +515,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
       if (length > MOST_AT_ONCE) return this.writeLarge(buffer, signal);
       const n = this.trySendFirst(buffer, length);
-      if (n === length) return this.device.runtime.sched.completeBytes(n);
+      if (n === length && (this.state & UNFLUSHED) === 0) {
+        return this.device.runtime.sched.completeBytes(n);
+      }
       if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, signal);
       if (n > 0) written = n;
     }
@@ -535,7 +538,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
     scratchText.latin1Write(text, 0, length);
     const n = this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
-    if (n === length) {
+    if (n === length && (this.state & UNFLUSHED) === 0) {
       const { sched } = this.device.runtime;
       return sched.charge(n) ? undefined : sched.defer(n);
     }
@@ -566,7 +569,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const rest = new VectorRest(chunks);
     if ((this.state & WRITE_LOCK) === 0) {
       if (this.expired(WRITER)) return this.refuse("write", DEADLINE, signal);
-      const error = rest.send(this);
+      const error = rest.send(this) || this.flush();
       if (error === 0) return this.device.runtime.sched.complete(rest.written, rest.written);
       if (error !== -EAGAIN) return this.refuse("write", -error, signal, rest.written);
     }
@@ -590,6 +593,16 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   /** One write of several buffers: bytes taken, or a negative errno. */
   trySendVector(chunks: readonly Uint8Array[], first: number, offset: number): number {
     return this.sent(this.device.kernel.writev(this.sysfd, chunks, first, offset), 0);
+  }
+
+  /** Passes on what a layer of this fd took and still holds: 0, -EAGAIN, or a negative errno. */
+  flush(): number {
+    return (this.state & UNFLUSHED) === 0 ? 0 : this.tryFlush();
+  }
+
+  /** A socket holds nothing back. */
+  protected tryFlush(): number {
+    return 0;
   }
 
   // ---- bytes that do not come into this process (splice.ts, send_file.ts)
@@ -616,7 +629,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return this.sent(kernel.sendMore(this.sysfd, buffer, offset, length), length);
   }
 
-  private sent(n: number, length: number): number {
+  protected sent(n: number, length: number): number {
     if (n < length) {
       // Full, or broken. Whatever made the socket writable before now no longer counts.
       if (n === -EAGAIN || n > 0) this.pd.wg = null;
@@ -638,8 +651,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const promise = parked<void>();
     const op = new ShutdownOp(this, resolver(), undefined);
     // It waits for nothing but the writes before it, so a deadline that has passed does not stop it.
-    if (this.isWaiting(WRITER)) this.wait(op);
-    else op.attempt();
+    if (this.isWaiting(WRITER) || !op.attempt()) this.wait(op);
     return promise;
   }
 
@@ -911,7 +923,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     else parkWrite(this.pd, op);
   }
 
-  private parkedOn(side: Side): Op<never> | undefined {
+  protected parkedOn(side: Side): Op<never> | undefined {
     const waiter = side === READER ? this.pd.rg : this.pd.wg;
     return waiter === null || waiter === READY ? undefined : (waiter as Op<never>);
   }
@@ -926,7 +938,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.finish(op);
   }
 
-  private unpark(side: Side): void {
+  protected unpark(side: Side): void {
     if (side === READER) this.pd.rg = READY;
     else this.pd.wg = READY;
   }

@@ -15,6 +15,7 @@
  *   bits 16-28  REFS         references: one of the open fd, one of each lock owner, one of each
  *                            borrower; the last one to go closes the fd
  *   bit  29     WATCHED      nobody uses the fd: what owns its read side is a watch, no goroutine
+ *   bit  30     UNFLUSHED    a layer of the fd (TLS) holds bytes that the socket had no room for
  *
  * System calls are synchronous, so nothing can be inside one when close() runs; the count exists for
  * whoever holds the fd across an await: a parked operation until it was evicted, a lingering close.
@@ -35,6 +36,7 @@ export const FAILED_MASK = 0xff << FAILED_SHIFT;
 export const ONE_REF = 1 << 16;
 export const REFS_MASK = 0x1fff << 16;
 export const WATCHED = 1 << 29;
+export const UNFLUSHED = 1 << 30;
 
 /** Canceled operations that a queue keeps before it looks for them. */
 const FEW = 16;

@@ -28,7 +28,8 @@ export type OpName =
   | "wait"
   | "close"
   | "pass"
-  | "receive";
+  | "receive"
+  | "handshake";
 
 /** Which side of an fd an operation owns. */
 export const READER = 0;

@@ -51,6 +51,8 @@ export class SendFileOp extends SignalOp<number> {
   moved = 0;
   refused = false;
   succeeded = false;
+  /** Nothing is left to be given to the fd. */
+  private taken = false;
 
   constructor(fd: FD, resolve: Resolve<number>, signal: AbortSignal | undefined, part: FilePart) {
     super(fd, resolve, signal);
@@ -74,7 +76,8 @@ export class SendFileOp extends SignalOp<number> {
 
   attempt(): boolean {
     try {
-      return this.sendHead() && this.sendPart();
+      if (!this.taken && !(this.sendHead() && this.sendPart())) return false;
+      return this.settled || this.passOn();
     } catch (error) {
       // The file could not be read.
       this.failWith(Object.assign(error as Error, { bytesWritten: this.progress }));
@@ -106,20 +109,29 @@ export class SendFileOp extends SignalOp<number> {
   private sendPart(): boolean {
     const { length } = this.part;
     const most = Math.min(length, this.moved + PART);
-    while (!this.settled && this.moved < most) {
+    while (!this.settled && !this.taken && this.moved < most) {
       const n = this.sendSome(most - this.moved);
       if (n > 0) this.moved += n;
       else if (n === -EAGAIN) return false;
       else this.stop(n);
     }
-    if (this.settled) return true;
+    if (this.settled || this.taken) return true;
     if (this.moved < length) {
       // What was sent counts against a timeout, although no event says so.
       this.fd.deadlines?.waiting(WRITER);
       goOnLater(this as never);
       return false;
     }
-    this.succeed(this.progress);
+    this.taken = true;
+    return true;
+  }
+
+  /** What a layer of the fd still holds has to leave, too. */
+  private passOn(): boolean {
+    const n = this.fd.flush();
+    if (n === -EAGAIN) return false;
+    if (n < 0) this.fail(-n);
+    else this.succeed(this.progress);
     return true;
   }
 
@@ -142,7 +154,7 @@ export class SendFileOp extends SignalOp<number> {
   private stop(n: number): void {
     const { exact, length, reads } = this.part;
     if (n === 0) {
-      if (!exact) this.succeed(this.progress);
+      if (!exact) this.taken = true;
       else this.failWith(this.tooShort(length));
     } else if (this.kernel === undefined || (n !== -EINVAL && n !== -ENOSYS)) this.fail(-n);
     else if (reads) this.kernel = undefined;

@@ -61,7 +61,10 @@ export class WriteOp extends WriteSideOp<number> {
       }
     }
     if (this.written < length) return false;
-    this.succeed(length);
+    const error = this.fd.flush();
+    if (error === -EAGAIN) return false;
+    if (error === 0) this.succeed(length);
+    else this.fail(-error);
     return true;
   }
 
@@ -90,7 +93,7 @@ export class WritevOp extends WriteSideOp<number> {
       this.failWith(new TypeError("writev: a chunk was detached while the write waited"));
       return true;
     }
-    const error = this.rest.send(this.fd);
+    const error = this.rest.send(this.fd) || this.fd.flush();
     if (error === -EAGAIN) return false;
     if (error === 0) this.succeed(this.rest.written);
     else this.fail(-error);
@@ -161,6 +164,7 @@ export class ShutdownOp extends WriteSideOp<void> {
 
   attempt(): boolean {
     const n = this.fd.shutWrite();
+    if (n === -EAGAIN) return false;
     if (n < 0) this.fail(-n);
     else this.succeed(undefined);
     return true;

@@ -19,7 +19,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "./constants.ts";
 import { EAGAIN, EBADF, EINVAL } from "./errno.ts";
-import type { NativeKernel, PollHandle } from "./kernel.ts";
+import type { NativeKernel, PollHandle, TlsContextHandle } from "./kernel.ts";
 import { nativeKernel } from "./native.ts";
 import { SLOT_SIZE, SLOTS, type Slots, Sockaddr, slotsFor } from "./slots.ts";
 
@@ -60,7 +60,11 @@ type Kind =
   | "table"
   | "key"
   | "bytes"
-  | "one";
+  | "one"
+  // An fd that TLS runs on, and a configuration of TLS.
+  | "tls fd"
+  | "context"
+  | "choice";
 
 const shapes: Record<string, readonly Kind[]> = {
   read: ["fd", "buffer", "offset", "length"],
@@ -139,11 +143,38 @@ const shapes: Record<string, readonly Kind[]> = {
   tableSize: ["table"],
   dupFd: ["fd"],
   takeFd: ["fd", "buffer", "offset", "length", "out"],
+  tlsInit: ["shared events"],
+  tlsRoots: ["buffer"],
+  tlsContext: [],
+  tlsContextUse: ["context", "int", "buffer", "buffer"],
+  tlsContextLimits: ["context", "int", "int", "int", "one", "int"],
+  tlsContextFailure: [],
+  tlsOpen: ["tls fd", "context", "int", "int", "int", "buffer"],
+  tlsClose: ["fd"],
+  tlsHandshake: ["fd"],
+  tlsChoose: ["fd", "choice"],
+  tlsRecv: ["fd", "buffer", "offset", "length"],
+  tlsRecvScratch: ["fd"],
+  tlsPeek: ["fd"],
+  tlsSend: ["fd", "buffer", "offset", "length"],
+  tlsSendScratch: ["fd", "length"],
+  tlsWritev: ["fd", "chunks", "first", "offset"],
+  tlsFlush: ["fd"],
+  tlsShutdown: ["fd"],
+  tlsFacts: ["tls fd"],
+  tlsHello: ["tls fd"],
+  tlsFailure: ["tls fd"],
+  tlsPeerCertificates: ["tls fd"],
+  tlsStaple: ["tls fd"],
+  tlsSession: ["tls fd"],
+  tlsResume: ["tls fd", "buffer"],
+  tlsAsk: ["tls fd", "int", "key"],
+  tlsKeylog: ["tls fd"],
 };
 
 const IDS: readonly Kind[] = ["chan", "chan operation", "atomic", "table"];
 const NUMBERS: readonly Kind[] = [
-  ...["fd", "own fd", "file fd", "int", "offset", "length", "count", "first", "one"],
+  ...["fd", "own fd", "file fd", "int", "offset", "length", "count", "first", "one", "tls fd"],
   ...IDS,
 ] as Kind[];
 const BYTES: readonly Kind[] = [
@@ -177,6 +208,7 @@ function wrongTypes(kind: Kind): unknown[] {
   if (INTEGERS.includes(kind)) return [...STRANGE, 5, new Uint8Array(256), ...OTHER_BYTES];
   if (kind === "chunks") return STRANGE.filter((value) => !Array.isArray(value));
   if (kind === "key") return STRANGE.filter((value) => typeof value !== "string");
+  if (kind === "choice") return STRANGE.filter((value) => value !== undefined && value !== null);
   if (kind === "callback") return STRANGE.filter((value) => typeof value !== "function");
   return STRANGE;
 }
@@ -197,6 +229,8 @@ let kernel: NativeKernel;
 let pair: Int32Array;
 let epfd: number;
 let fileFd: number;
+let tlsPair: Int32Array;
+let context: TlsContextHandle;
 let slots: Slots;
 let chanMemory: Uint8Array;
 let ids: { chan: number; atomic: number; table: number };
@@ -216,6 +250,14 @@ function openShared(): void {
     atomic: kernel.sharedOpen(atomic, 2),
     table: kernel.sharedOpen(table, 3),
   };
+}
+
+function openTls(): void {
+  kernel.tlsInit(new Int32Array(new SharedArrayBuffer(8)));
+  context = kernel.tlsContext();
+  tlsPair = new Int32Array(2);
+  assert.equal(kernel.socketpair(AF_UNIX, SOCK_STREAM, tlsPair), 0);
+  assert.equal(kernel.tlsOpen(tlsPair[0] as number, context, 0, 0, 0, new Uint8Array(0)), 0);
 }
 
 function valid(kind: Kind): unknown {
@@ -266,6 +308,12 @@ function valid(kind: Kind): unknown {
       return "key";
     case "one":
       return 1;
+    case "tls fd":
+      return tlsPair[0];
+    case "context":
+      return context;
+    case "choice":
+      return null;
     default:
       return 0;
   }
@@ -305,10 +353,12 @@ before(() => {
   epfd = kernel.epollCreate1();
   fileFd = openSync(fileURLToPath(import.meta.url), "r");
   openShared();
+  openTls();
 });
 
 after(() => {
-  for (const fd of [...pair, epfd]) kernel.close(fd);
+  kernel.tlsClose(tlsPair[0] as number);
+  for (const fd of [...pair, ...tlsPair, epfd]) kernel.close(fd);
   closeSync(fileFd);
 });
 

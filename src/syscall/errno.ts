@@ -38,6 +38,7 @@ export const ECONNRESET = numbers.ECONNRESET;
 export const ENOBUFS = numbers.ENOBUFS;
 export const EISCONN = numbers.EISCONN;
 export const ENOTCONN = numbers.ENOTCONN;
+export const ECANCELED = numbers.ECANCELED;
 export const ETIMEDOUT = numbers.ETIMEDOUT;
 export const ECONNREFUSED = numbers.ECONNREFUSED;
 export const EALREADY = numbers.EALREADY;
@@ -60,6 +61,11 @@ export const TRANSFERRED = 100_005;
 /** The thread that a connection was to go to has ended. */
 export const THREAD_GONE = 100_006;
 
+/** TLS refused to go on: the layer that speaks it tells what and why (native/tls.h). */
+export const TLS_FAILED = 100_020;
+/** The stream ended although the peer has not said that nothing follows (close_notify). */
+export const TLS_TRUNCATED = 100_021;
+
 const own = new Map<number, [code: string, text: string]>([
   [CLOSED, ["ERR_CLOSED", "use of closed network connection"]],
   [DEADLINE, ["ERR_DEADLINE", "i/o timeout"]],
@@ -67,6 +73,8 @@ const own = new Map<number, [code: string, text: string]>([
   [THREAD_GONE, ["ERR_THREAD_GONE", "the thread has ended"]],
   [TRANSFERRED, ["ERR_TRANSFERRED", "the connection belongs to another thread now"]],
   [BUSY, ["ERR_BUSY", "the connection is in use"]],
+  [TLS_FAILED, ["ERR_TLS_FAILED", "TLS failed"]],
+  [TLS_TRUNCATED, ["ERR_TLS_TRUNCATED", "the stream was cut off"]],
   [ETOOMANYREFS, ["ETOOMANYREFS", "too many file descriptors are in flight"]],
   // On Linux the number has two names; its manual pages use this one for sockets.
   [EOPNOTSUPP, ["EOPNOTSUPP", "operation not supported"]],

@@ -38,6 +38,12 @@ const FD_PLACES: Record<string, readonly number[]> = {
   socketpair: [],
   eventfd: [],
   epollCreate1: [],
+  tlsInit: [],
+  tlsRoots: [],
+  tlsContext: [],
+  tlsContextUse: [],
+  tlsContextLimits: [],
+  tlsContextFailure: [],
 };
 const FAMILIES = [AF_UNIX, AF_INET, AF_INET6, -1, 99];
 const TYPES = [1, 2, 5, -1, 77];
@@ -58,6 +64,7 @@ class Fuzzer {
   readonly random: Random;
   private readonly fds: number[] = [];
   private readonly handles: unknown[] = [];
+  private readonly contexts: unknown[] = [];
   private readonly held: unknown[] = [];
   private slots = new Slots();
   answered = 0;
@@ -67,6 +74,7 @@ class Fuzzer {
     this.kernel = nativeKernel();
     this.random = random;
     this.kernel.setSlots(this.slots.memory);
+    this.kernel.tlsInit(new Int32Array(new SharedArrayBuffer(8)));
   }
 
   private pick<T>(values: readonly T[]): T {
@@ -248,6 +256,7 @@ class Fuzzer {
     const option = (): unknown[] => [fd, this.pick([0, 1, 6, 41]), random.below(60), this.bytes()];
     const vector = (): unknown[] => [fd, this.chunks(), random.below(3), random.below(4)];
     const handle = (): unknown[] => [this.pick([...this.handles, undefined])];
+    const context = (): unknown => this.pick([...this.contexts, undefined]);
     const table: Record<string, () => unknown[]> = {
       socket: () => [this.pick(FAMILIES), this.pick(TYPES), 0],
       socketpair: () => [AF_UNIX, this.pick(TYPES), new Int32Array(2)],
@@ -283,6 +292,21 @@ class Fuzzer {
       releaseFd: () => [fd],
       dupFd: () => [fd],
       takeFd: () => [fd, this.bytes(), 0, random.below(9), new Int32Array(random.below(3))],
+      tlsInit: () => [this.ints()],
+      tlsRoots: () => [this.bytes()],
+      tlsContext: () => [],
+      tlsContextUse: () => [context(), random.below(15), this.bytes(), this.bytes()],
+      tlsContextLimits: () => [context(), 0x303, 0x304, random.below(2), 300, random.below(3)],
+      tlsContextFailure: () => [],
+      tlsOpen: () => [
+        ...[fd, context(), random.below(2), random.below(4), random.below(2)],
+        this.bytes(),
+      ],
+      tlsChoose: () => [fd, this.pick([context(), null, undefined])],
+      tlsSendScratch: () => [fd, random.below(70_000)],
+      tlsWritev: vector,
+      tlsResume: () => [fd, this.bytes()],
+      tlsAsk: () => [fd, random.below(5), this.pick(["localhost", "::1", ""])],
       pollRef: handle,
       pollClose: handle,
     };
@@ -321,6 +345,7 @@ class Fuzzer {
 
   private made(name: string, args: unknown[], result: unknown): void {
     if (name === "pollOpen" && typeof result !== "number") this.handles.push(result);
+    if (name === "tlsContext" && this.contexts.push(result) > 20) this.contexts.shift();
     if (typeof result !== "number" || result < 0) return;
     const makers = ["socket", "accept4", "eventfd", "epollCreate1", "dupFd"];
     if (makers.includes(name)) this.fds.push(result);
@@ -358,7 +383,8 @@ class Fuzzer {
       const result = ((this.kernel as unknown as Record<string, Call>)[name] as Call)(...args);
       this.answered++;
       const type = typeof result;
-      if (type !== "number" && type !== "undefined" && name !== "pollOpen") {
+      const handles = name === "pollOpen" || name.startsWith("tls");
+      if (type !== "number" && type !== "undefined" && !handles) {
         throw new Error(`${name} answered with a ${type}`);
       }
       this.made(name, args, result);
@@ -367,7 +393,11 @@ class Fuzzer {
       if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     }
     if (this.random.chance(0.01)) this.resizeSomething();
-    while (this.fds.length > MOST_FDS) this.kernel.close(this.fds.shift() as number);
+    while (this.fds.length > MOST_FDS) {
+      const fd = this.fds.shift() as number;
+      this.kernel.tlsClose(fd);
+      this.kernel.close(fd);
+    }
   }
 }
 

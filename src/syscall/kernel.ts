@@ -235,6 +235,93 @@ export interface SharedKernel {
   tableSize(id: number): number;
 }
 
+/** A configuration of TLS inside the addon; opaque outside. */
+export type TlsContextHandle = { readonly tlsContext: unique symbol };
+
+/** [code, library, reason, result of verifying the peer (X509_V_…), that in words]. */
+export type TlsFailure = [
+  code: number,
+  library: string | undefined,
+  reason: string | undefined,
+  verifyResult: number,
+  verifyText: string | undefined,
+];
+
+/** [version, cipher, its name in OpenSSL, ALPN, server name, resumed, verify result, in words]. */
+export type TlsFacts = [
+  version: string,
+  cipher: string | undefined,
+  name: string | undefined,
+  alpn: string | undefined,
+  serverName: string | undefined,
+  resumed: number,
+  verifyResult: number,
+  verifyText: string,
+];
+
+/**
+ * TLS on sockets (native/tls*.c), with the OpenSSL that Node exports. A connection is named by its fd.
+ * What moves bytes returns as a StreamKernel's functions do, or -TLS_FAILED or -TLS_TRUNCATED; it leaves
+ * bits about the fd in the status word (tls/tls_kernel.ts).
+ */
+export interface TlsNative {
+  /** 0: TLS can be used; 1: this runtime exports no OpenSSL; 2: another version of it than 3. */
+  tlsInit(status: Int32Array): number;
+
+  /** Sets the process's root certificates once; tells whether they are set. */
+  tlsRoots(pem: Uint8Array): boolean;
+  tlsContext(): TlsContextHandle;
+  /** Adds a part; false when it is refused, and tlsContextFailure tells why. */
+  tlsContextUse(
+    context: TlsContextHandle,
+    part: number,
+    bytes: Uint8Array,
+    passphrase: Uint8Array,
+  ): boolean;
+  tlsContextLimits(
+    context: TlsContextHandle,
+    lowest: number,
+    highest: number,
+    serverOrder: number,
+    ticketSeconds: number,
+    tickets: number,
+  ): boolean;
+  tlsContextFailure(): TlsFailure;
+
+  tlsOpen(
+    fd: number,
+    context: TlsContextHandle,
+    server: number,
+    verify: number,
+    asksHello: number,
+    leftover: Uint8Array,
+  ): number;
+  /** Forgets the connection; the fd stays open. */
+  tlsClose(fd: number): number;
+  tlsHandshake(fd: number): number;
+  /** Answers the client's hello: another context, null for the same one, undefined to refuse. */
+  tlsChoose(fd: number, context: TlsContextHandle | null | undefined): number;
+  tlsRecv(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  tlsRecvScratch(fd: number): number;
+  tlsPeek(fd: number): number;
+  tlsSend(fd: number, buffer: Uint8Array, offset: number, length: number): number;
+  tlsSendScratch(fd: number, length: number): number;
+  tlsWritev(fd: number, chunks: readonly Uint8Array[], first: number, offset: number): number;
+  tlsFlush(fd: number): number;
+  tlsShutdown(fd: number): number;
+
+  tlsFacts(fd: number): TlsFacts;
+  /** The name that the client asks for. */
+  tlsHello(fd: number): string | undefined;
+  tlsFailure(fd: number): TlsFailure;
+  tlsPeerCertificates(fd: number): Buffer[];
+  tlsStaple(fd: number): Buffer | undefined;
+  tlsSession(fd: number): Buffer | undefined;
+  tlsResume(fd: number, session: Uint8Array): boolean;
+  tlsAsk(fd: number, what: number, text: string): boolean;
+  tlsKeylog(fd: number): string | undefined;
+}
+
 export interface NativeKernel
   extends Kernel,
     DatagramKernel,
@@ -242,7 +329,8 @@ export interface NativeKernel
     PassingKernel,
     SharedKernel,
     SpliceKernel,
-    ThreadsKernel {
+    ThreadsKernel,
+    TlsNative {
   /** Tells the addon once where this thread's scratch buffer is. */
   setScratch(buffer: Uint8Array): void;
   readv(fd: number, buffers: readonly Uint8Array[], first: number, offset: number): number;

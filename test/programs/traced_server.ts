@@ -4,7 +4,8 @@
  */
 import { accessSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { type Conn, go, listen } from "../../src/index.ts";
+import { type Conn, go, listen, tlsListen } from "../../src/index.ts";
+import { selfSigned } from "../../testing/certificates.ts";
 
 async function echo(conn: Conn): Promise<void> {
   await using _ = conn;
@@ -14,7 +15,11 @@ async function echo(conn: Conn): Promise<void> {
   }
 }
 
-const listener = await listen("tcp", "127.0.0.1:0");
+const address = "127.0.0.1:0";
+const overTls = process.argv[2] === "tls";
+const listener = overTls
+  ? await tlsListen("tcp", address, selfSigned("localhost"))
+  : await listen("tcp", address);
 go(async () => {
   for await (const conn of listener) go(echo, conn);
 });
