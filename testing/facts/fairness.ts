@@ -66,6 +66,8 @@ export const fairness = {
     const available = 60_000;
     writeTooMuch(a).catch(() => {});
     await turn();
+    // Through some layers the first bytes take longer than a turn.
+    await b.waitReadable();
     let reads = 0;
     const reader = go(async () => {
       const one = new Uint8Array(1);
