@@ -102,14 +102,19 @@ describe("a server among clients that mean harm", () => {
       expected.filter((status) => status !== "none"),
       JSON.stringify(statuses),
     );
-    const later = await settled();
+    let later = await settled();
     assert.ok(later.connections <= 1, `${later.connections} connections are left`);
+    // V8 gives the memory of buffers back some time after it has found them unused.
+    for (let i = 0; i < 100 && later.held - earlier.held >= GROWTH; i++) {
+      await delay(50);
+      later = await report();
+    }
     const grown = later.held - earlier.held;
     assert.ok(grown < GROWTH, `the server holds ${grown} bytes more`);
   }
 
   it("serves once, so that its memory is what it needs", async () => {
-    await Promise.all(Array.from({ length: 50 }, () => get("/large")));
+    for (let i = 0; i < 20; i++) await get("/large");
   });
 
   for (const attack of ATTACKS) it(`outlasts ${attack.name}`, () => judge(attack));
