@@ -16,7 +16,7 @@ import { listFiles, root, run } from "./lib/tree.mjs";
 
 /** Where tests are, and in what order: the quick ones that explain the others come first. */
 const FOLDERS = ["dist/src", "dist/testing", "dist/test", "dist/bench", "dist/examples", "tools"];
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const CONCURRENCY = 2;
 
 /** @param {readonly string[]} filters */
