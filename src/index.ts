@@ -20,6 +20,7 @@ export { withDeadline, withTimeout } from "./context/deadline.ts";
 export { type ContextError, DeadlineExceededError } from "./context/errors.ts";
 export { type ContextParent, fromSignal } from "./context/signal.ts";
 export { cause, withoutCancel, withValue } from "./context/value.ts";
+export { shared } from "./debug/race/shared.ts";
 export { type LongHold, type Sysmon, type SysmonOptions, startSysmon } from "./debug/sysmon.ts";
 export {
   BufReader,

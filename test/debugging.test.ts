@@ -1,12 +1,21 @@
 /** debugging.test.ts: a running program is asked what it is doing: by signals and by `coronet dump`. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { askControl, controlFolder, openControl } from "../src/debug/control.ts";
 import type { Dump } from "../src/debug/index.ts";
+import { traceProblems } from "../testing/trace_format.ts";
 import { Child, type Ended, type StartOptions } from "./child.ts";
 import { until } from "./served.ts";
 
@@ -64,10 +73,7 @@ describe("a program with CORONET_DEBUG=1", () => {
       stdout,
       /\[both\] ──mutex #\d──▶ .*\[both\] ──mutex #\d──▶ .*\[both\] {2}\(a cycle\)/,
     );
-    assert.match(
-      stdout,
-      /\n1 goroutines of process \d+, thread 1\n\ngoroutine 1 \[inTheWorker\]\n/,
-    );
+    assert.match(stdout, /\n1 goroutine of process \d+, thread 1\n\ngoroutine 1 \[inTheWorker\]\n/);
   });
 
   test("as JSON, and every goroutine by itself", async (t) => {
@@ -120,6 +126,33 @@ describe("a program with CORONET_DEBUG=1", () => {
     const { folder, pid } = await started(t, {}, { execArgv: ["--import", "coronet/debug"] });
     const { stdout } = await coronet(folder, "dump", pid);
     assert.match(stdout, /\[acceptLoop\]\nwaits for accept/);
+  });
+});
+
+describe("coronet trace", () => {
+  test("writes what each thread does, for Perfetto", async (t) => {
+    const { folder, pid } = await started(t, { CORONET_DEBUG: "1" });
+    const output = join(folder, "out.json");
+    const args = ["trace", pid, "--seconds", "0.2", "--output", output];
+    const { status, stdout, stderr } = await coronet(folder, ...args);
+    assert.deepEqual([status, stderr], [0, ""]);
+    for (const thread of [0, 1]) {
+      const file = join(folder, `out.${thread}.json`);
+      assert.ok(stdout.includes(file));
+      const text = readFileSync(file, "utf8");
+      assert.deepEqual(traceProblems(text), []);
+      assert.match(text, /"name":"goroutine \d+ \[\w+\]"/);
+    }
+  });
+
+  test("says what is wrong", async (t) => {
+    const { folder, pid } = await started(t, { CORONET_DEBUG: "1" });
+    const none = await coronet(folder, "trace", pid, "--seconds", "0");
+    assert.equal(none.status, 1);
+    assert.match(none.stderr, /nothing is recorded/);
+    const bad = await coronet(folder, "trace", pid, "--seconds", "soon");
+    assert.equal(bad.status, 2);
+    assert.match(bad.stderr, /--seconds takes a number/);
   });
 });
 
@@ -177,6 +210,11 @@ describe("the control socket", () => {
       const { goroutines } = (await askControl(control.path, "dump", { stacks: 1 })) as Dump;
       assert.ok(Array.isArray(goroutines));
       await assert.rejects(askControl(control.path, "fly"), /unknown command "fly"; known: dump/);
+      const second = await openControl();
+      assert.equal(second.path, control.path);
+      second.close();
+      second.close();
+      assert.ok(await askControl(control.path, "dump"));
       control.close();
     });
   });

@@ -339,6 +339,10 @@ class SignalNode implements Node, Cancelable {
     this.link = new SignalLink(signal, this);
   }
 
+  get waiter(): object {
+    return this.select;
+  }
+
   onAbort(): void {
     this.select.finish({ case: this.key, reason: this.link.reason });
   }

@@ -176,6 +176,10 @@ class CancelNode implements Node, Cancelable {
     this.link = new SignalLink(signal, this);
   }
 
+  get waiter(): object {
+    return this.select;
+  }
+
   onAbort(): void {
     this.select.fail(() => new CanceledError("select", this.link.reason));
   }

@@ -70,7 +70,7 @@ export abstract class Sender<T> extends ListEntry {
 
 /** A wait that a signal may end. */
 export class Cancel implements Cancelable {
-  private readonly waiter: ListEntry & { resolve: Resolve<never> };
+  readonly waiter: ListEntry & { resolve: Resolve<never> };
   private readonly what: string;
   private readonly link: SignalLink;
 

@@ -2,6 +2,7 @@
  * afterfunc.ts: a function that is called when a context ends.
  */
 import { type AnyFunction, go } from "../runtime/goroutine.ts";
+import { observer } from "../runtime/observer.ts";
 import type { End } from "./errors.ts";
 import type { Dependent } from "./scope.ts";
 import { type ContextParent, contextOf } from "./signal.ts";
@@ -11,6 +12,7 @@ class AfterFunc implements Dependent {
 
   constructor(fn: AnyFunction) {
     this.fn = fn;
+    if (observer.released !== null) observer.released(this, "once");
   }
 
   endWith(_end: End, told: Dependent[]): void {
@@ -18,7 +20,8 @@ class AfterFunc implements Dependent {
   }
 
   tell(): void {
-    go(this.fn);
+    const g = go(this.fn);
+    if (observer.acquired !== null) observer.acquired(this, "once", g);
   }
 }
 

@@ -41,7 +41,7 @@ export abstract class Context {
 
   /** Why it ended; undefined while it is alive. */
   get err(): ContextError | undefined {
-    return this.scope?.end()?.err;
+    return this.scope?.seenEnd()?.err;
   }
 
   /** When it ends by itself at the latest; undefined when it has no deadline. */

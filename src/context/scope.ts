@@ -18,6 +18,7 @@
  */
 import { Chan } from "../chan/chan.ts";
 import { List, ListEntry } from "../internal/list.ts";
+import { observer } from "../runtime/observer.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { Context, newController } from "./context.ts";
 import { End } from "./errors.ts";
@@ -103,6 +104,17 @@ export abstract class Scope extends Context implements Disposable, Dependent {
     return this.ended;
   }
 
+  /** @internal As end(), for somebody who comes after whoever ended it. */
+  seenEnd(): End | undefined {
+    const end = this.end();
+    if (end !== undefined && observer.acquired !== null) {
+      for (let s: Scope | undefined = this; s !== undefined; s = s.above) {
+        observer.acquired(s, "cancel");
+      }
+    }
+    return end;
+  }
+
   /** How it has ended other than by finish() or from above; asked while it is not watched. */
   protected abstract ownEnd(): End | undefined;
   /** Begins to be told of that; called when it comes to be watched. */
@@ -118,6 +130,7 @@ export abstract class Scope extends Context implements Disposable, Dependent {
   /** @internal Ends it and everything below, unless it has ended before. */
   finish(end: End): void {
     if (this.end() !== undefined) return;
+    if (observer.released !== null) observer.released(this, "cancel");
     const { watch } = this;
     if (watch === undefined) {
       this.ended = end;
@@ -132,6 +145,7 @@ export abstract class Scope extends Context implements Disposable, Dependent {
   /** @internal */
   endWith(end: End, told: Dependent[]): void {
     this.ended = end;
+    if (observer.released !== null) observer.released(this, "cancel");
     this.disarm();
     told.push(this);
     const { below } = this.watch as Watch;
@@ -152,7 +166,7 @@ export abstract class Scope extends Context implements Disposable, Dependent {
 
   /** @internal */
   ownSignal(): AbortSignal {
-    const end = this.end();
+    const end = this.seenEnd();
     const watch = this.watched(end);
     watch.controller ??= newController();
     const { signal } = watch.controller;
@@ -162,7 +176,7 @@ export abstract class Scope extends Context implements Disposable, Dependent {
 
   /** @internal */
   ownDone(): Chan<never> {
-    const end = this.end();
+    const end = this.seenEnd();
     const watch = this.watched(end);
     if (watch.done === undefined) {
       watch.done = new Chan<never>();

@@ -86,14 +86,38 @@ function serve(socket: Socket): void {
 /** A control socket that listens. */
 export interface Control {
   readonly path: string;
-  close(): void;
+  close(): unknown;
 }
 
+/** This thread's socket, and for how many it is open. */
+let shared: { control: Promise<Control>; users: number } | undefined;
+
 /**
- * Opens this thread's control socket, for `coronet dump` and `coronet top`. It keeps no process alive.
- * Throws when the directory is not this user's alone.
+ * Opens this thread's control socket, for `coronet dump` and `coronet top`, or shares the one that is
+ * open. It keeps no process alive. Throws when the directory is not this user's alone.
  */
 export async function openControl(): Promise<Control> {
+  shared ??= { control: listen(), users: 0 };
+  const entry = shared;
+  entry.users++;
+  let closed = false;
+  const leave = (): boolean => {
+    if (closed) return false;
+    closed = true;
+    if (--entry.users > 0) return false;
+    shared = undefined;
+    return true;
+  };
+  try {
+    const { path, close } = await entry.control;
+    return { path, close: () => leave() && close() };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+async function listen(): Promise<Control> {
   if (process.platform === "win32") {
     throw new Error("coronet: the control socket is a unix socket; Windows has none for it");
   }
@@ -156,7 +180,12 @@ function ownerOf(pid: string): number | undefined {
 }
 
 /** Asks one control socket; resolves to the answer. Rejects with ControlError. */
-export function askControl(path: string, command: string, argument?: unknown): Promise<unknown> {
+export function askControl(
+  path: string,
+  command: string,
+  argument?: unknown,
+  patience: number = PATIENCE_MS,
+): Promise<unknown> {
   const request = argument === undefined ? command : `${command} ${JSON.stringify(argument)}`;
   return new Promise((resolve, reject) => {
     const socket = dial(path);
@@ -166,8 +195,8 @@ export function askControl(path: string, command: string, argument?: unknown): P
       reject(new ControlError(`${path}: ${why}`));
     };
     socket.setEncoding("utf8");
-    socket.setTimeout(PATIENCE_MS, () =>
-      fail(`no answer within ${PATIENCE_MS / 1000} s: its thread is busy, or stopped`),
+    socket.setTimeout(patience, () =>
+      fail(`no answer within ${patience / 1000} s: its thread is busy, or stopped`),
     );
     socket.on("error", (error: NodeJS.ErrnoException) => {
       fail(error.code === "ECONNREFUSED" ? "the process has ended" : error.message);

@@ -214,7 +214,8 @@ export function formatGoroutines(dump: Dump, options: FormatOptions = {}): strin
 /** A dump as text. */
 export function formatDump(dump: Dump, options: FormatOptions = {}): string {
   const { pid, thread, goroutines, watching } = dump;
-  const title = `${goroutines.length} goroutines of process ${pid}, thread ${thread}\n`;
+  const count = goroutines.length === 1 ? "1 goroutine" : `${goroutines.length} goroutines`;
+  const title = `${count} of process ${pid}, thread ${thread}\n`;
   const hint = watching
     ? ""
     : "\nwhat each of them waits for is not known: node --import coronet/debug, or CORONET_DEBUG=1\n";

@@ -15,7 +15,13 @@ import { Semaphore } from "../sync/semaphore.ts";
 import { WaitGroup } from "../sync/waitgroup.ts";
 import { holdsOf, pastUsersOf } from "./holders.ts";
 import { casesOf, chanOfCase, goroutineName, nameOf } from "./objects.ts";
-import { type Known, queuedGoroutines, type Wait, waitsByGoroutine } from "./registry.ts";
+import {
+  type Known,
+  queuedGoroutines,
+  type Wait,
+  waitsByGoroutine,
+  watchedFromStart,
+} from "./registry.ts";
 
 type G = Goroutine<unknown>;
 
@@ -218,11 +224,17 @@ function chanVerdict(chan: object, sends: boolean): string | undefined {
   const past = pastUsersOf(chan);
   const verb = sends ? "received from" : "sent on";
   const side = [...((sends ? past?.receivers : past?.senders) ?? [])];
-  if (side.length === 0) return past?.others === true ? undefined : `nobody has ever ${verb} it`;
+  if (side.length === 0 && past?.others !== true) return nobodyHas(verb);
   if (past?.others === true || side.some((user) => !user.ended)) return undefined;
+  if (side.length === 0) return undefined;
   const [only] = side as [Known];
   if (side.length > 1) return `all ${side.length} goroutines that have ${verb} it have ended`;
   return `the only one that has ${verb} it, ${goroutineName(only)}, has ended${withError(only)}`;
+}
+
+function nobodyHas(verb: string): string {
+  const ever = watchedFromStart();
+  return ever ? `nobody has ever ${verb} it` : `nobody has ${verb} it since it was watched`;
 }
 
 function withError({ error }: Known): string {
@@ -231,7 +243,9 @@ function withError({ error }: Known): string {
 
 function condVerdict(cond: Cond): string | undefined {
   const past = pastUsersOf(cond);
-  if (past === undefined) return "nobody has signaled it while somebody waited";
+  if (past === undefined) {
+    return watchedFromStart() ? "nobody has signaled it while somebody waited" : undefined;
+  }
   const ended = [...past.senders].every((user) => user.ended) && !past.others;
   return ended ? "everybody who has signaled it has ended" : undefined;
 }

@@ -14,6 +14,7 @@ export {
   takeDump as dump,
   type WaitDump,
 } from "./dump.ts";
+export { currentLabels, type Labels, labels, setLabels } from "./labels.ts";
 export {
   type Leak,
   type LeakCheck,
@@ -24,7 +25,21 @@ export {
   verifyNoLeaksInEach,
 } from "./leaks.ts";
 export { type Lockup, type LockWatchOptions, watchLocks } from "./locks.ts";
-export { type Labels, setLabels, watchGoroutines } from "./registry.ts";
+export { setBlockProfileRate, setMutexProfileFraction } from "./profile/contention.ts";
+export { pprofHandler } from "./profile/handler.ts";
+export { setHeapProfileRate } from "./profile/inspector.ts";
+export { type ProfileKind, type ProfileOptions, profile } from "./profile/profile.ts";
+export { type RaceDetector, startRaceDetector } from "./race/detector.ts";
+export {
+  type Race,
+  type RaceAccess,
+  RaceError,
+  type RaceMode,
+  type RaceOptions,
+  raceReport,
+} from "./race/report.ts";
+export { watchGoroutines } from "./registry.ts";
 export { type Debugging, type DebuggingOptions, startDebugging } from "./start.ts";
+export { type TraceOptions, trace } from "./trace/trace.ts";
 
 startIfAsked();

@@ -64,7 +64,10 @@ async function reportOf(graph: WaitGraph, stuck: Stuck): Promise<Lockup> {
   const dump = await takeDump();
   const goroutines = dump.goroutines.filter(({ id }) => ids.has(id));
   const listed = { ...dump, goroutines, outside: [], graph: [] };
-  const text = `coronet: ${ids.size} goroutines hold each other up for ever\n\n${lines}\n${formatGoroutines(listed, { most: LISTED })}`;
+  const title =
+    ids.size === 1 ? "1 goroutine holds itself" : `${ids.size} goroutines hold each other`;
+  const blocks = formatGoroutines(listed, { most: LISTED });
+  const text = `coronet: ${title} up for ever\n\n${lines}\n${blocks}`;
   return { cycles: drawn, goroutines: [...ids], text };
 }
 

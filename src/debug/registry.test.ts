@@ -7,6 +7,7 @@ import { Chan } from "../chan/chan.ts";
 import { pipe } from "../net/pipe.ts";
 import { go } from "../runtime/goroutine.ts";
 import { gosched, sleep } from "../time/sleep.ts";
+import { setLabels } from "./labels.ts";
 import {
   allWaits,
   isWatching,
@@ -14,7 +15,6 @@ import {
   labelsOf,
   openEndpoints,
   queuedGoroutines,
-  setLabels,
   watchGoroutines,
 } from "./registry.ts";
 import { framesOf, stackOfWaiter } from "./stacks.ts";

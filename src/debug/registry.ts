@@ -12,9 +12,10 @@
  */
 import { Op } from "../poll/op.ts";
 import { Watch } from "../poll/read.ts";
-import { type Goroutine, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
+import { type Goroutine, goroutineStats, hasEnded, liveGoroutines } from "../runtime/goroutine.ts";
 import { takeLatestOrigin } from "../runtime/origin.ts";
 import { runtime } from "../runtime/runtime.ts";
+import { currentLabels, type Labels, NONE, onLabels } from "./labels.ts";
 import { attach, type Tool } from "./observers.ts";
 import { currentGoroutine, trackGoroutines } from "./who.ts";
 
@@ -35,9 +36,6 @@ export interface Wait {
   newer: Wait | undefined;
 }
 
-/** Names that a program gives its goroutines, for profiles and dumps. */
-export type Labels = Readonly<Record<string, string>>;
-
 /** What is known of a goroutine beside its record in the runtime. Does not keep it alive. */
 export interface Known {
   readonly id: number;
@@ -48,7 +46,7 @@ export interface Known {
   readonly parent: { readonly id: number; readonly name: string } | undefined;
   /** When it was started, by performance.now(). */
   readonly since: number;
-  labels: Labels | undefined;
+  labels: Labels;
   ended: boolean;
   /** What it ended with, if it threw. */
   error: string | undefined;
@@ -83,6 +81,7 @@ const endpoints = new Map<object, Opened>();
 /** Tools that are attached while the registry is kept, and stand on it. */
 export const companions: Tool[] = [];
 let users = 0;
+let fromStart = false;
 let stop = (): void => {};
 
 function started(g: Goroutine<unknown>): void {
@@ -96,7 +95,7 @@ function started(g: Goroutine<unknown>): void {
     // Not the goroutine itself: it would keep all of its ancestors.
     parent: parent === undefined ? undefined : { id: parent.id, name: parent.name },
     since: now(),
-    labels: parent === undefined ? undefined : known.get(parent)?.labels,
+    labels: currentLabels(),
   });
 }
 
@@ -106,7 +105,7 @@ export function recordOf(g: Goroutine<unknown>): Known {
   if (record === undefined) {
     const { id, name } = g;
     const ended = hasEnded(g);
-    const nothing = { origin: undefined, parent: undefined, labels: undefined, error: undefined };
+    const nothing = { origin: undefined, parent: undefined, labels: NONE, error: undefined };
     record = { id, name, since: now(), ended, ...nothing };
     known.set(g, record);
   }
@@ -174,12 +173,15 @@ function findWaits(): void {
 }
 
 function begin(): void {
+  fromStart = goroutineStats().started === 0;
   const untrack = trackGoroutines();
   const own = { started, ended, parked, resumed, queued, dequeued, opened, closed };
   // Theirs first: they ask for the wait of a waiter that is about to be forgotten.
   const detached = [...companions, own].map(attach);
   findWaits();
+  onLabels.goroutine = labelled;
   stop = () => {
+    onLabels.goroutine = null;
     for (const detach of detached) detach();
     untrack();
     for (const { waiter } of allWaits()) (waiter as Waiting)[WAIT] = undefined;
@@ -198,6 +200,11 @@ export function watchGoroutines(): () => void {
     over = true;
     if (--users === 0) stop();
   };
+}
+
+/** Whether it is kept since before the first goroutine: what it has not seen has not been. */
+export function watchedFromStart(): boolean {
+  return users > 0 && fromStart;
 }
 
 /** Whether the registry is kept. */
@@ -245,17 +252,14 @@ export function openEndpoints(): Opened[] {
   return [...endpoints.values()];
 }
 
-/** Gives the goroutine that runs, and those that it starts from now on, labels of their own. */
-export function setLabels(labels: Labels): void {
-  const g = currentGoroutine();
-  if (g === undefined) return;
-  const record = recordOf(g);
-  record.labels = { ...record.labels, ...labels };
+/** The labels that a goroutine had last. */
+export function labelsOf(g: Goroutine<unknown>): Labels {
+  return known.get(g)?.labels ?? NONE;
 }
 
-/** The labels of a goroutine. */
-export function labelsOf(g: Goroutine<unknown>): Labels {
-  return known.get(g)?.labels ?? {};
+function labelled(labels: Labels): void {
+  const g = currentGoroutine();
+  if (g !== undefined) recordOf(g).labels = labels;
 }
 
 /** Live goroutines, by number. */

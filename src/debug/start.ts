@@ -47,7 +47,16 @@ async function quit(): Promise<void> {
   process.exit(2);
 }
 
+/** Listens where signals can be had: on the main thread, and not on Windows. */
+function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
+  if (!isMainThread || process.platform === "win32") return () => {};
+  process.on(signal, listener);
+  return () => process.off(signal, listener);
+}
+
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
+// Loaded when somebody asks: most programs are never traced.
+onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 
 /**
  * Switches everything on: the registry of goroutines, a dump on SIGUSR2, on SIGQUIT a dump and the end,
@@ -64,35 +73,28 @@ onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
  */
 export async function startDebugging(options: DebuggingOptions = {}): Promise<Debugging> {
   const { signals = ["SIGUSR2"], quit: quits = true, control = true, locks = 1000 } = options;
-  const undo = [watchGoroutines()];
-  if (locks > 0) undo.push(watchLocks({ delay: locks }));
-  const onSignal = (): void => void printDump();
-  const onQuit = (): void => void quit();
-  if (isMainThread && process.platform !== "win32") {
-    for (const signal of signals) {
-      process.on(signal, onSignal);
-      undo.push(() => process.off(signal, onSignal));
-    }
-    if (quits) {
-      process.on("SIGQUIT", onQuit);
-      undo.push(() => process.off("SIGQUIT", onQuit));
-    }
-  }
-  let socket: Control | undefined;
+  const undo: (() => void)[] = [];
   const stop = async (): Promise<void> => {
     for (const each of undo.splice(0)) each();
-    socket?.close();
-    socket = undefined;
   };
+  let socket: Control | undefined;
   try {
-    if (control) socket = await openControl();
+    undo.push(watchGoroutines());
+    if (locks > 0) undo.push(watchLocks({ delay: locks }));
+    for (const signal of signals) undo.push(onSignal(signal, () => void printDump()));
+    if (quits) undo.push(onSignal("SIGQUIT", () => void quit()));
+    if (control) {
+      const opened = await openControl();
+      socket = opened;
+      undo.push(() => opened.close());
+    }
   } catch (error) {
     await stop();
     throw error;
   }
   return {
     get controlPath() {
-      return socket?.path;
+      return undo.length === 0 ? undefined : socket?.path;
     },
     stop,
     [Symbol.asyncDispose]: stop,

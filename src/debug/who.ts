@@ -21,12 +21,14 @@ function begin(): void {
   storage = store;
   // Before the first goroutine: Node 20 follows only promises that are made after the first use.
   store.enterWith(undefined);
+  // The host remembers who asked for the turn or the timer; it is nobody's.
+  const nobody = (): void => {
+    if (store.getStore() !== undefined) store.enterWith(undefined);
+  };
   detach = attach({
     running: (g) => store.enterWith(g),
-    // The host remembers who asked for the turn; it is nobody's.
-    turn: () => {
-      if (store.getStore() !== undefined) store.enterWith(undefined);
-    },
+    turn: nobody,
+    fired: nobody,
   });
 }
 

@@ -2,6 +2,7 @@
  * canceled.ts: cancellation of a wait by an AbortSignal.
  */
 import { List, ListEntry } from "../internal/list.ts";
+import { observer } from "./observer.ts";
 import { ENDS_GOROUTINE } from "./panic.ts";
 
 /**
@@ -20,6 +21,8 @@ export class CanceledError extends Error {
 
 /** Who is told that a signal was aborted. */
 export interface Cancelable {
+  /** Who waits, as the observer knows it, where that is not this object itself. */
+  readonly waiter?: object;
   /** The signal was aborted. Its link is gone. Must not throw. */
   onAbort(): void;
 }
@@ -39,6 +42,7 @@ class Links extends List<SignalLink> {
 
   handleEvent(): void {
     linksOf.delete(this.signal);
+    if (observer.released !== null) observer.released(this.signal, "cancel");
     for (let link = this.shift(); link !== undefined; link = this.shift()) link.abort();
   }
 }
@@ -71,7 +75,11 @@ export class SignalLink extends ListEntry {
 
   /** @internal */
   abort(): void {
-    this.target.onAbort();
+    const { target } = this;
+    if (observer.acquired !== null) {
+      observer.acquired(this.links.signal, "cancel", target.waiter ?? target);
+    }
+    target.onAbort();
   }
 
   remove(): void {

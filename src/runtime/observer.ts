@@ -32,6 +32,9 @@
  *   k-th receive → (k+capacity)-th send          by counting the same calls; without a capacity
  *                                 sender and receiver meet, so each comes after the other
  *   close → receive that sees it  released(chan, "close"), acquired(chan, "close", receiver)
+ *   the end of a context or an abort → what it ends      released(signal or scope, "cancel"), acquired(it,
+ *                                 "cancel", waiter) by a wait that it ends or a look at ctx.err
+ *   afterFunc, Timer.func → start                released(timer, "once"), acquired(timer, "once", g)
  * Channels and atomics between threads say the same for this thread's side with "shared": what one
  * goroutine of the thread released there may reach any other.
  */
@@ -50,6 +53,7 @@ export type SyncTag =
   | "receive"
   | "close"
   | "end"
+  | "cancel"
   | "shared";
 
 export interface Observer {
@@ -90,6 +94,8 @@ export interface Observer {
   opened: ((endpoint: object) => void) | null;
   /** close() was called on it, for the first time. */
   closed: ((endpoint: object) => void) | null;
+  /** A conn has gone to another thread ("out"), or come from one ("in"). */
+  transferred: ((conn: object, direction: "out" | "in") => void) | null;
   /** A timer of the runtime fires, so many ms after its time. */
   fired: ((timer: object, late: number) => void) | null;
 }
@@ -109,5 +115,6 @@ export const observer: Observer = {
   moved: null,
   opened: null,
   closed: null,
+  transferred: null,
   fired: null,
 };

@@ -27,6 +27,7 @@ import type { NetError } from "../net/errors.ts";
 import type { SocketConn } from "../net/socket.ts";
 import { FD } from "../poll/fd.ts";
 import { awaited } from "../runtime/awaited.ts";
+import { observer } from "../runtime/observer.ts";
 import { parked, type Resolve, resolver } from "../runtime/park.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { BUSY, CANCELED, CLOSED, THREAD_GONE } from "../syscall/errno.ts";
@@ -182,6 +183,7 @@ export class Exchange {
       const taken = await this.send(conn, to, target, passport, signal);
       if (!taken) throw this.gone(conn, target);
       conn.transferred();
+      if (observer.transferred !== null) observer.transferred(conn, "out");
     } finally {
       fd.unreserve();
     }
@@ -328,6 +330,7 @@ export class Exchange {
       this.pieces.delete(from);
     }
     const { conn, message } = admit(this.runtime, passedFd(), whole);
+    if (observer.transferred !== null) observer.transferred(conn, "in");
     this.say(from, TAKEN, number);
     this.receiver(conn, from, message);
   }

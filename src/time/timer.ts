@@ -5,6 +5,7 @@
  */
 import type { ReceiveChan } from "../chan/chan.ts";
 import { go } from "../runtime/goroutine.ts";
+import { observer } from "../runtime/observer.ts";
 import { milliseconds } from "../runtime/timers.ts";
 import { Alarm } from "./alarm.ts";
 
@@ -19,7 +20,10 @@ class OneShot extends Alarm {
   fire(): void {
     this.settle();
     if (this.fn === undefined) this.deliver();
-    else go(this.fn);
+    else {
+      const g = go(this.fn);
+      if (observer.acquired !== null) observer.acquired(this, "once", g);
+    }
   }
 }
 
@@ -42,7 +46,7 @@ export class Timer implements Disposable {
   constructor(ms: number, fn?: () => unknown) {
     milliseconds(ms, "Timer");
     this.alarm = new OneShot(fn);
-    this.alarm.startIn(ms);
+    this.start(ms);
   }
 
   /**
@@ -76,8 +80,13 @@ export class Timer implements Disposable {
   reset(ms: number): boolean {
     milliseconds(ms, "reset");
     const pending = this.alarm.stop();
-    this.alarm.startIn(ms);
+    this.start(ms);
     return pending;
+  }
+
+  private start(ms: number): void {
+    if (observer.released !== null) observer.released(this.alarm, "once");
+    this.alarm.startIn(ms);
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,153 @@
+/**
+ * strands.ts: who is running, and what it knows of others.
+ *
+ * A plain promise orders too: what its settler did before happened before what those do who awaited it.
+ * That is JavaScript's own way of waiting, and without it correct programs would be reported. A promise
+ * that was settled in the step that made it says nothing: nobody waited for it, and the library keeps
+ * such promises to use them again. Nor does the promise of a wait for a channel, a lock or a group: what
+ * orders there is told exactly (edges.ts), and the moment of the wake-up would order more.
+ */
+import { promiseHooks } from "node:v8";
+import type { Goroutine } from "../../runtime/goroutine.ts";
+import { attach } from "../observers.ts";
+import { currentGoroutine, trackGoroutines } from "../who.ts";
+import { type Release, Strand } from "./clocks.ts";
+import { acquired, released } from "./edges.ts";
+import { currentStep, endStep } from "./steps.ts";
+
+const outside = new Strand(undefined);
+const strands = new WeakMap<Goroutine<unknown>, Strand>();
+/** Who waits, by its waiter. */
+const waiting = new WeakMap<object, Strand>();
+
+function strandOf(g: Goroutine<unknown> | undefined): Strand {
+  if (g === undefined) return outside;
+  let strand = strands.get(g);
+  if (strand === undefined) {
+    strand = new Strand(g);
+    strands.set(g, strand);
+  }
+  return strand;
+}
+
+/**
+ * The poller or a timer runs, not the program: what they do orders nothing, and what they wake was not
+ * waiting for anybody's doing.
+ */
+let hosting = false;
+
+function endHosting(): void {
+  hosting = false;
+}
+
+function beginHosting(): void {
+  hosting = true;
+  queueMicrotask(endHosting);
+}
+
+/** The strand that runs; one that knows nothing when it is the runtime itself. */
+export function currentStrand(): Strand {
+  return hosting ? new Strand(undefined) : strandOf(currentGoroutine());
+}
+
+// ---- promises
+
+/** In which step a promise was made, or OF_A_WAIT. */
+const madeIn = new WeakMap<Promise<unknown>, number>();
+const OF_A_WAIT = -1;
+/** The promise that was made last: that of a wait, when the wait is announced. */
+let latest: Promise<unknown> | undefined;
+/** Waits of which every edge is told. */
+const TOLD =
+  /^(chan|select|mutex|rwmutex|waitgroup|cond|semaphore|errgroup|once|singleflight|join|atomic)/;
+/** What the settler of a promise knew. */
+const settledBy = new WeakMap<Promise<unknown>, Release>();
+/** Whose result a reaction waits for. */
+const awaitedBy = new WeakMap<Promise<unknown>, Promise<unknown>>();
+
+function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
+  if (parent === undefined) {
+    madeIn.set(promise, currentStep());
+    latest = promise;
+  } else awaitedBy.set(promise, parent);
+}
+
+function onSettled(promise: Promise<unknown>): void {
+  const made = madeIn.get(promise);
+  if (hosting || made === currentStep() || made === OF_A_WAIT) return;
+  settledBy.set(promise, currentStrand().release());
+}
+
+function onBefore(promise: Promise<unknown>): void {
+  endStep();
+  hosting = false;
+  const awaited = awaitedBy.get(promise);
+  const release = awaited === undefined ? undefined : settledBy.get(awaited);
+  if (release !== undefined) currentStrand().acquire(release);
+}
+
+// ---- reading and writing on connections
+
+const io = {};
+const READS = new Set(["read", "accept", "receive", "wait"]);
+const kinds = new WeakMap<object, string>();
+
+// ---- what the runtime says
+
+/** The strand that an event is about: of the one that waits, or else of the one that runs. */
+function about(waiter: object | undefined): Strand | undefined {
+  return waiter === undefined ? currentStrand() : waiting.get(waiter);
+}
+
+/** Begins to follow goroutines. Returns what ends it. */
+export function followStrands(): () => void {
+  const untrack = trackGoroutines();
+  const detach = attach({
+    started(g) {
+      const strand = strandOf(g);
+      waiting.set(g, strand);
+      strand.acquire(currentStrand().release());
+    },
+    ended(g) {
+      const strand = strandOf(g);
+      released(g, "end", strand);
+      strand.ended = true;
+    },
+    turn: beginHosting,
+    fired: beginHosting,
+    parked(waiter, kind) {
+      const strand = currentStrand();
+      waiting.set(waiter, strand);
+      if (latest !== undefined && TOLD.test(kind)) madeIn.set(latest, OF_A_WAIT);
+      if (READS.has(kind)) kinds.set(waiter, kind);
+      else if (kind === "write") released(io, "shared", strand);
+    },
+    resumed(waiter) {
+      const strand = waiting.get(waiter);
+      if (strand !== undefined && kinds.has(waiter)) acquired(io, "shared", strand);
+    },
+    moved(_conn, direction) {
+      if (direction === "write") released(io, "shared", currentStrand());
+      else acquired(io, "shared", currentStrand());
+    },
+    released(object, tag, waiter) {
+      const strand = about(waiter);
+      if (strand !== undefined) released(object, tag, strand);
+    },
+    acquired(object, tag, waiter) {
+      const strand = about(waiter);
+      if (strand !== undefined) acquired(object, tag, strand);
+    },
+  });
+  const unhook = promiseHooks.createHook({
+    init: onInit as never,
+    before: onBefore as never,
+    after: endStep as never,
+    settled: onSettled as never,
+  }) as () => void;
+  return () => {
+    unhook();
+    detach();
+    untrack();
+  };
+}
