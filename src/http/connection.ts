@@ -19,7 +19,7 @@ import { type HeadersInit, headerList } from "./headers.ts";
 import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
 import { plainResponse, switchingHead } from "./message.ts";
-import type { Observer, Tally } from "./observe.ts";
+import { type Observer, requestsServed, type Tally } from "./observe.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
 import { ResponseRecord } from "./record.ts";
@@ -240,6 +240,7 @@ export class Connection implements InfoSource, BodySource {
     };
     if (incoming === undefined) giveParser(parser);
     tally.requests++;
+    requestsServed.count++;
     if (observer !== undefined) {
       exchange.started = performance.now();
       observer.begun(exchange.request, info);
