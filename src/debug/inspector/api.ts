@@ -16,6 +16,7 @@ import type { Contention } from "./contention.ts";
 import { type GoroutineQuery, goroutineDetail, goroutineTable } from "./goroutines.ts";
 import type { Live } from "./live.ts";
 import { objectList, waitGraph } from "./objects_view.ts";
+import { ownIds } from "./own.ts";
 import { dumpText, reports } from "./reports.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -90,6 +91,7 @@ const GETS: Record<string, Get> = {
     refuse({ status: 404, text: "that goroutine has ended" }),
   conns: ({ traffic }, params) => connTable(tableQuery(params), traffic),
   objects: ({ contention }) => ({ ...(objectList(contention) as object), graph: waitGraph() }),
+  own: () => ({ goroutines: ownIds() }),
   reports: () => reports(),
   dump: async () => file(await dumpText(), "text/plain; charset=utf-8", "dump.txt"),
   trace: () =>

@@ -12,6 +12,9 @@ import { attach } from "../observers.ts";
 import { currentGoroutine } from "../who.ts";
 
 const goroutines = new WeakSet<object>();
+/** The numbers of those that were started last, also when they have ended: traces still have them. */
+const ids = new Set<number>();
+const KEPT = 10_000;
 const endpoints = new Set<object>();
 let live = 0;
 let requests = 0;
@@ -31,6 +34,11 @@ export function isOwnEndpoint(endpoint: object): boolean {
 /** How many there are, to be taken out of counts. */
 export function ownCounts(): { goroutines: number; endpoints: number; requests: number } {
   return { goroutines: live, endpoints: endpoints.size, requests };
+}
+
+/** Numbers of goroutines that are or were the inspector's. */
+export function ownIds(): number[] {
+  return [...ids];
 }
 
 /** A request was the inspector's. */
@@ -61,6 +69,8 @@ export function followOwn(): () => void {
       const parent = currentGoroutine();
       if (!marking && (parent === undefined || !goroutines.has(parent))) return;
       goroutines.add(g);
+      ids.add(g.id);
+      if (ids.size > KEPT) ids.delete(ids.values().next().value as number);
       live++;
       g.unref();
     },

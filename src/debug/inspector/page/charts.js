@@ -3,6 +3,7 @@ import { color, h, svg } from "./dom.js";
 import uPlot from "./uPlot.esm.js";
 
 const HEIGHT = 150;
+const WINDOW_S = 180;
 
 /**
  * A chart over time. series: [{ label, color, value(tick), stacked? }]; show(value) writes a number.
@@ -46,9 +47,12 @@ export class TimeChart {
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
         padding: [8, 8, 0, 0],
-        scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+        scales: {
+          x: { range: (_, __, max) => [max - WINDOW_S, max] },
+          y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
+        },
         axes: [
-          { ...axis, space: 70 },
+          { ...axis, space: 80, size: 24, values: (_, values) => values.map(clock) },
           {
             ...axis,
             size: 52,
@@ -99,6 +103,11 @@ export class TimeChart {
   }
 }
 
+/** Of seconds: "17:04:30". */
+function clock(time) {
+  return new Date(time * 1000).toTimeString().slice(0, 8);
+}
+
 /** The first series is drawn first and so is the sum of all; the last one is itself. */
 function stack(all) {
   const sums = all.map((values) => [...values]);
@@ -114,8 +123,8 @@ const BARS = 14;
 function bucketLabel(bucket, unit) {
   const from = bucket === 0 ? 0 : 2 ** (bucket - 1);
   if (unit !== "µs") return from < 1024 ? `${from}` : `${from / 1024}k`;
-  if (from < 1000) return `${from}`;
-  if (from < 1_000_000) return `${Math.round(from / 1000)}m`;
+  if (from < 1000) return `${from}µ`;
+  if (from < 1_000_000) return `${Math.round(from / 1000)}ms`;
   return `${Math.round(from / 1_000_000)}s`;
 }
 
@@ -152,7 +161,9 @@ export class Bars {
       bar.append(svg("title", null, `from ${from} ${this.unit}: ${value.toLocaleString("en")}`));
       marks.push(bar);
       const label = bucketLabel(bucket, this.unit);
-      marks.push(svg("text", { x: x + width / 2, y: 104, "text-anchor": "middle" }, label));
+      if (width > 26 || (bucket - first) % 2 === 0) {
+        marks.push(svg("text", { x: x + width / 2, y: 104, "text-anchor": "middle" }, label));
+      }
     }
     marks.push(svg("line", { x1: 2, x2: 278, y1: 90.5, y2: 90.5, class: "base" }));
     this.picture.replaceChildren(...marks);

@@ -87,12 +87,16 @@ export function lasting(ms) {
   return `${Math.floor(ms / 3_600_000)} h`;
 }
 
-/** The end of a path, which tells most. */
+/** "function (file:///srv/app.js:12:20)" → "function app.js:12", which tells most. */
 export function place(frame) {
   if (!frame) return "";
-  const [, name = "", inner] = /^(.*?) ?\(?((?:file:|\/)[^()]*)\)?$/.exec(frame) ?? ["", "", frame];
-  const short = (inner ?? frame).split("/").slice(-2).join("/");
-  return name === "" ? short : `${name} ${short}`;
+  const first = frame.split(" or ")[0];
+  const [, name = "", path = first] = /^(.*?) ?\(([^()]*)\)$/.exec(first) ?? [];
+  const file = path
+    .split("/")
+    .at(-1)
+    .replace(/^(.*:\d+):\d+$/, "$1");
+  return name === "" ? file : `${name} ${file}`;
 }
 
 /** A colour of the theme. */

@@ -56,8 +56,8 @@ const WAYS = [
   ["M395 135 H470", (t) => sum(t.pollBatch), "io"],
   ["M620 135 H695", (t) => sum(t.pollBatch), "io"],
   ["M777 210 V330 H620", (t) => t.threads[0].exhausted + sum(t.queueBatch), "runnable"],
-  ["M545 275 V240 H735 V210", (t) => sum(t.queueBatch), "runnable"],
-  ["M395 330 H432 V235 H660 V165 H695", (t) => t.threads[0].timersFired, "lock"],
+  ["M545 275 V246 H735 V210", (t) => sum(t.queueBatch), "runnable"],
+  ["M395 330 H432 V228 H660 V165 H695", (t) => t.threads[0].timersFired, "lock"],
   ["M777 60 V26 H95 V60", (t) => sum(t.pollBatch), "accent"],
 ];
 

@@ -74,7 +74,8 @@ export function traces(place) {
   }
   async function show() {
     try {
-      viewer.load(await get("trace"));
+      const [recorded, { goroutines }] = await Promise.all([get("trace"), get("own")]);
+      viewer.load(recorded, new Set(goroutines));
     } catch (error) {
       toast(error.message);
     }
@@ -164,7 +165,8 @@ class Viewer {
     this.observer.disconnect();
   }
 
-  load({ traceEvents, otherData }) {
+  /** Without the tracks in `hidden`. */
+  load({ traceEvents, otherData }, hidden) {
     const tracks = new Map();
     const track = (tid) => {
       let found = tracks.get(tid);
@@ -184,6 +186,7 @@ class Viewer {
     let first = Infinity;
     let last = 0;
     for (const event of traceEvents) {
+      if (hidden.has(event.tid)) continue;
       if (event.ph === "M") {
         if (event.name === "thread_name")
           track(event.tid).name = event.args.name.replace(/^goroutine /, "");
@@ -309,7 +312,7 @@ class Viewer {
       }
     }
     let last = -1;
-    c.fillStyle = theme.text;
+    c.fillStyle = theme.faint;
     for (const { ts } of marks) {
       if (ts < this.from || ts > this.to) continue;
       const x = this.x(ts);
