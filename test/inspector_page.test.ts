@@ -170,6 +170,11 @@ describe("the inspector's page in Chromium", { skip }, () => {
   test("threads have columns, locks that are held up are drawn as a cycle", async () => {
     const { page, context } = await open();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length >= 2);
+    await page.waitForSelector(".threads:not([hidden])");
+    await page.selectOption(".threads", { index: 1 });
+    await go(page, "goroutines");
+    assert.match(String(await page.textContent(".grid .body")), /talker/, "the thread's own");
+    await page.selectOption(".threads", { index: 0 });
     await go(page, "objects");
     assert.equal(await page.locator(".waits .node.cycle").count(), 3);
     await go(page, "reports");

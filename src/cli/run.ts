@@ -15,7 +15,6 @@ import { dialCommand } from "./dial.ts";
 import { dumpCommand } from "./dump.ts";
 import { echo } from "./echo.ts";
 import { ignoreClosedOutput, print } from "./output.ts";
-import { help as runHelp, runProgram, summary as runSummary } from "./run_program.ts";
 import { serve } from "./serve.ts";
 import { traceCommand } from "./trace.ts";
 
@@ -24,14 +23,9 @@ const USAGE = 2;
 
 const commands: readonly Command[] = [demo, echo, dialCommand, serve, dumpCommand, traceCommand];
 
-/** Its arguments are half its own and half the program's: it reads them by itself. */
-const RUN = { name: "run", summary: runSummary, help: runHelp };
-
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
-  const list = [...commands, RUN].map(
-    ({ name, summary }) => `  ${name.padEnd(width)}   ${summary}`,
-  );
+  const list = commands.map(({ name, summary }) => `  ${name.padEnd(width)}   ${summary}`);
   return `coronet: Go's network poller in TypeScript, one goroutine per connection
 
 Usage: coronet <command> [options]
@@ -53,15 +47,11 @@ function version(): string {
   return `coronet ${manifest.version} (node ${process.version}, ${process.platform} ${process.arch})`;
 }
 
-function find(name: string): Pick<Command, "help"> {
-  return name === RUN.name ? RUN : command(name);
-}
-
-function command(name: string): Command {
-  const found = commands.find((each) => each.name === name);
-  if (found !== undefined) return found;
+function find(name: string): Command {
+  const command = commands.find((each) => each.name === name);
+  if (command !== undefined) return command;
   const what = name.startsWith("-") ? "option" : "command";
-  const known = [...commands, RUN].map((each) => each.name).join(", ");
+  const known = commands.map((each) => each.name).join(", ");
   throw new UsageError(`coronet: unknown ${what} ${name}; known: ${known}, --help, --version`);
 }
 
@@ -74,8 +64,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
   if (first === "--version" || first === "-v") print(version());
   else if (first === "--help" || first === "-h") print(overview());
   else if (first === "help") print(rest[0] === undefined ? overview() : find(rest[0]).help);
-  else if (first === RUN.name) return runProgram(rest);
-  else return start(command(first), rest);
+  else return start(find(first), rest);
   return 0;
 }
 

@@ -56,6 +56,7 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
   return () => process.off(signal, listener);
 }
 
+onControl("inspect", async (query) => (await import("./inspector/remote.ts")).answerRemote(query));
 onControl("numbers", async () => (await import("./inspector/numbers.ts")).threadNumbers());
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 // Loaded when somebody asks: most programs are never traced.

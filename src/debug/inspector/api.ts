@@ -7,6 +7,7 @@
 import { eventStream } from "../../http/events/stream.ts";
 import type { Request } from "../../http/request.ts";
 import { Response } from "../../http/response.ts";
+import { askControl } from "../control.ts";
 import { PROFILES, type ProfileKind, profile } from "../profile/profile.ts";
 import { isTracing, trace } from "../trace/trace.ts";
 import type { Access, Refusal } from "./access.ts";
@@ -15,16 +16,21 @@ import { type ConnQuery, closeConn, connTable } from "./conns_view.ts";
 import type { Contention } from "./contention.ts";
 import { type GoroutineQuery, goroutineDetail, goroutineTable } from "./goroutines.ts";
 import type { Live } from "./live.ts";
+import { socketOf } from "./numbers.ts";
 import { objectList, waitGraph } from "./objects_view.ts";
 import { ownIds } from "./own.ts";
 import { dumpText, reports } from "./reports.ts";
 import type { Traffic } from "./traffic.ts";
 
-/** What answers stand on. */
-export interface Sources {
-  readonly access: Access;
+/** What tables stand on. */
+export interface TableSources {
   readonly traffic: Traffic;
   readonly contention: Contention;
+}
+
+/** What answers stand on. */
+export interface Sources extends TableSources {
+  readonly access: Access;
   readonly live: Live;
   /** What the page's title says. */
   readonly about: object;
@@ -39,6 +45,20 @@ export function json(value: unknown, status = 200): Response {
 
 export function refuse({ status, text }: Refusal): Response {
   return json({ error: text }, status);
+}
+
+/** A request that cannot be answered; the message says why. */
+class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number, text: string) {
+    super(text);
+    this.status = status;
+  }
+}
+
+function never(status: number, text: string): never {
+  throw new Refused(status, text);
 }
 
 function text(params: URLSearchParams, name: string): string | undefined {
@@ -88,7 +108,7 @@ const GETS: Record<string, Get> = {
   goroutines: ({ traffic }, params) => goroutineTable(tableQuery(params), traffic),
   goroutine: async ({ traffic }, params) =>
     (await goroutineDetail(whole(params, "id") ?? 0, traffic)) ??
-    refuse({ status: 404, text: "that goroutine has ended" }),
+    never(404, "that goroutine has ended"),
   conns: ({ traffic }, params) => connTable(tableQuery(params), traffic),
   objects: ({ contention }) => ({ ...(objectList(contention) as object), graph: waitGraph() }),
   own: () => ({ goroutines: ownIds() }),
@@ -97,7 +117,7 @@ const GETS: Record<string, Get> = {
   trace: () =>
     isTracing()
       ? file(trace.snapshot(), "application/json", `trace-${process.pid}.json`)
-      : refuse({ status: 409, text: "nothing is being recorded" }),
+      : never(409, "nothing is being recorded"),
   profile: (_sources, params, signal) => profileFile(params, signal),
 };
 
@@ -107,7 +127,7 @@ const POSTS: Record<string, Post> = {
   close: async ({ traffic }, { id }) =>
     typeof id === "number" && (await closeConn(id, traffic))
       ? { closed: id }
-      : refuse({ status: 404, text: "there is no such connection any more" }),
+      : never(404, "there is no such connection any more"),
   trace: (_sources, { record }) => {
     if (record === true && !isTracing()) trace.start();
     else if (record === false) trace.stop();
@@ -143,18 +163,61 @@ async function login({ access }: Sources, request: Request): Promise<Response> {
   return new Response('{"ok":true}', { headers });
 }
 
+/** What another thread is asked: its own tables. */
+const ELSEWHERE = new Set(["goroutines", "goroutine", "conns", "objects", "reports", "close"]);
+
+/** A request to another thread's tables, by its control socket. */
+export interface RemoteRequest {
+  name: string;
+  params: string;
+  body: Record<string, unknown> | undefined;
+}
+
+/** What one of ELSEWHERE answers here. */
+export async function answerTable(sources: TableSources, request: RemoteRequest): Promise<unknown> {
+  const { name, params, body } = request;
+  if (!ELSEWHERE.has(name)) throw new Refused(404, "there is no such request");
+  const all = sources as Sources;
+  if (body !== undefined) return await POSTS[name]?.(all, body);
+  return await GETS[name]?.(all, new URLSearchParams(params), AbortSignal.timeout(REMOTE_MS));
+}
+
+const REMOTE_MS = 5000;
+
+async function askThread(thread: string, request: RemoteRequest): Promise<unknown> {
+  const path = socketOf(thread);
+  if (path === undefined) throw new Refused(404, "that thread has ended, or has no control socket");
+  if (!ELSEWHERE.has(request.name))
+    throw new Refused(404, "only tables are asked of other threads");
+  try {
+    return await askControl(path, "inspect", request, REMOTE_MS, false);
+  } catch (error) {
+    throw new Refused(502, (error as Error).message.replace(`${path}: `, ""));
+  }
+}
+
 async function callApi(sources: Sources, request: Request, url: URL): Promise<Response> {
   const name = url.pathname.slice("/api/".length);
   const isPost = request.method === "POST";
   const known = isPost ? POSTS : GETS;
   if (!Object.hasOwn(known, name)) return refuse({ status: 404, text: "there is no such request" });
   if (!isPost && request.method !== "GET") return refuse({ status: 405, text: "GET or POST" });
-  const body = isPost ? await bodyOf(request) : {};
+  const body = isPost ? await bodyOf(request) : undefined;
   if (body instanceof Response) return body;
-  const answer = isPost
-    ? await (POSTS[name] as Post)(sources, body)
-    : await (GETS[name] as Get)(sources, url.searchParams, request.signal);
-  return answer instanceof Response ? answer : json(answer);
+  const params = url.searchParams;
+  const thread = params.get("thread");
+  try {
+    const answer =
+      thread !== null
+        ? await askThread(thread, { name, params: String(params), body })
+        : body !== undefined
+          ? await (POSTS[name] as Post)(sources, body)
+          : await (GETS[name] as Get)(sources, params, request.signal);
+    return answer instanceof Response ? answer : json(answer);
+  } catch (error) {
+    if (error instanceof Refused) return refuse({ status: error.status, text: error.message });
+    throw error;
+  }
 }
 
 /** Answers one request. */

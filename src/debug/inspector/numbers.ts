@@ -102,6 +102,11 @@ function otherSockets(): string[] {
     .map((name) => join(folder, name));
 }
 
+/** The control socket of a thread by its page's name, "PID.THREAD"; undefined when there is none. */
+export function socketOf(thread: string): string | undefined {
+  return otherSockets().find((path) => path.endsWith(`/${thread}.sock`));
+}
+
 /** Asks the others, one question at a time for each. */
 export class Others {
   private paths: string[] = [];

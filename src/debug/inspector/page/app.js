@@ -1,7 +1,7 @@
 // app.js: the frame around the views: tabs, keys, theme, the drawer and the line to the server.
 
 import { connections } from "./connections.js";
-import { get, h, toast } from "./dom.js";
+import { get, h, shown, toast } from "./dom.js";
 import { goroutines } from "./goroutines.js";
 import { isPaused, onLive, open, setPaused } from "./live.js";
 import { objects } from "./objects.js";
@@ -175,6 +175,32 @@ function onKey(event) {
   else if (event.key === "?") showHelp();
 }
 
+// ---- threads
+
+const chooser = document.querySelector(".threads");
+
+/** The threads that one may look into, when there are several. */
+function offerThreads({ threads }) {
+  const names = threads.map(({ pid, thread }, i) => (i === 0 ? "" : `${pid}.${thread}`));
+  const before = [...chooser.options].map(({ value }) => value);
+  if (names.join() === before.join()) return;
+  const pid = threads[0].pid;
+  chooser.replaceChildren(
+    ...threads.map((each, i) => {
+      const other = each.pid === pid ? `thread ${each.thread}` : `process ${each.pid}`;
+      return h("option", { value: names[i] }, i === 0 ? "main thread" : other);
+    }),
+  );
+  chooser.value = names.includes(shown.thread ?? "") ? (shown.thread ?? "") : "";
+  chooser.hidden = names.length < 2;
+}
+
+chooser.addEventListener("change", () => {
+  shown.thread = chooser.value === "" ? undefined : chooser.value;
+  before = undefined;
+  route();
+});
+
 // ---- start
 
 async function begin() {
@@ -193,7 +219,9 @@ async function begin() {
   onLive((tick, connected) => {
     line.className = connected ? "link on" : "link";
     line.textContent = connected ? "live" : "no answer";
-    if (tick !== undefined) current?.live?.(tick);
+    if (tick === undefined) return;
+    offerThreads(tick);
+    current?.live?.(tick);
   });
   route();
   open();
