@@ -59,7 +59,7 @@ export function connTable(query: ConnQuery, traffic: Traffic): unknown {
   for (const record of traffic.all) {
     if (query.own === true || !isOwnEndpoint(record.endpoint)) shown.push(record);
   }
-  const { items, ...part } = select(shown, columns, query);
+  const { items, ...part } = select(shown, columns, query, (record) => record.text);
   const rows = items.map((record) => {
     const row: Record<string, unknown> = {};
     for (const [name, cell] of Object.entries(columns)) row[name] = cell(record);

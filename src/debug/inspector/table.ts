@@ -13,6 +13,9 @@ export type Cell = string | number | undefined;
 /** What a column's cell is, for an item. */
 export type Columns<T> = Readonly<Record<string, (item: T) => Cell>>;
 
+/** All of an item's texts in small letters, where that is at hand: words without a column look there. */
+export type TextOf<T> = (item: T) => string;
+
 export interface TableQuery {
   filter?: string | undefined;
   sort?: string | undefined;
@@ -38,9 +41,9 @@ function contains(cell: Cell, text: string): boolean {
   return cell !== undefined && String(cell).toLowerCase().includes(text);
 }
 
-function testOf<T>(word: string, columns: Columns<T>): Test<T> {
+function testOf<T>(word: string, columns: Columns<T>, text: TextOf<T> | undefined): Test<T> {
   if (word.startsWith("-") && word.length > 1) {
-    const test = testOf(word.slice(1), columns);
+    const test = testOf(word.slice(1), columns, text);
     return (item) => !test(item);
   }
   const [, name = "", sign, rest = ""] = /^(\w+)([:<>])(.+)$/.exec(word) ?? [];
@@ -53,6 +56,7 @@ function testOf<T>(word: string, columns: Columns<T>): Test<T> {
       return typeof cell === "number" && (sign === ">" ? cell > bound : cell < bound);
     };
   }
+  if (text !== undefined) return (item) => text(item).includes(word);
   // What is a number in a column (an age in ms) is not what the page shows of it.
   const all = Object.values(columns);
   return (item) =>
@@ -75,12 +79,13 @@ export function matching<T>(
   items: Iterable<T>,
   columns: Columns<T>,
   filter: string | undefined,
+  text?: TextOf<T>,
 ): { total: number; found: T[] } {
   const tests = (filter ?? "")
     .toLowerCase()
     .split(/\s+/)
     .filter((word) => word !== "")
-    .map((word) => testOf(word, columns));
+    .map((word) => testOf(word, columns, text));
   let total = 0;
   const found: T[] = [];
   for (const item of items) {
@@ -95,8 +100,9 @@ export function select<T>(
   items: Iterable<T>,
   columns: Columns<T>,
   query: TableQuery,
+  text?: TextOf<T>,
 ): TablePart<T> {
-  const { total, found } = matching(items, columns, query.filter);
+  const { total, found } = matching(items, columns, query.filter, text);
   const sorted = sortBy(found, columns[query.sort ?? ""], query.desc === true);
   return { total, matched: found.length, ...cut(sorted, query) };
 }

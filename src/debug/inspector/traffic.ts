@@ -23,7 +23,7 @@ export class ConnRecord {
   readonly by: { readonly id: number; readonly name: string } | undefined;
   in = 0;
   out = 0;
-  private names: { network: string; local: string; remote: string } | undefined;
+  private names: { network: string; local: string; remote: string; text: string } | undefined;
 
   constructor(
     id: number,
@@ -44,18 +44,25 @@ export class ConnRecord {
   }
 
   /** Asked for once: to look an address up is a system call. */
-  private get known(): { network: string; local: string; remote: string } {
+  private get known(): NonNullable<ConnRecord["names"]> {
     if (this.names === undefined) {
       const { network, localAddr, remoteAddr, addr } = this.endpoint as Record<string, unknown>;
       const text = (value: unknown): string => (value === undefined ? "" : String(value));
       const local = text(this.isListener ? addr : localAddr);
-      this.names = { network: text(network), local, remote: text(remoteAddr) };
+      const remote = text(remoteAddr);
+      const all = `${network} ${local} ${remote} ${this.by?.id ?? ""} ${this.by?.name ?? ""}`;
+      this.names = { network: text(network), local, remote, text: all.toLowerCase() };
     }
     return this.names;
   }
 
   get network(): string {
     return this.known.network;
+  }
+
+  /** All of them, in small letters. */
+  get text(): string {
+    return this.known.text;
   }
 
   get local(): string {
