@@ -27,7 +27,7 @@ export interface StartOptions {
 
 /** What the runner of these tests puts into the environment must not change a program's behaviour. */
 const STRANGE =
-  /^(NODE_OPTIONS|NODE_TEST_CONTEXT|NODE_V8_COVERAGE|CORONET_TRACEBACK|CORONET_DEBUG\w*)$/;
+  /^(NODE_OPTIONS|NODE_TEST_CONTEXT|NODE_V8_COVERAGE|CORONET_TRACEBACK|CORONET_DEBUG\w*|CORONET_INSPECT\w*)$/;
 
 function environment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !STRANGE.test(name));

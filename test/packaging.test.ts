@@ -29,6 +29,8 @@ const SHIPPED = [
   /^LICENSE$/,
   /^dist\/(src|testing)\/.+\.(js|js\.map|d\.ts)$/,
   /^dist\/src\/http\/llhttp\.(wasm|LICENSE)$/,
+  /^dist\/src\/debug\/inspector\/page\/[a-z_]+\.(html|css|js|svg)$/,
+  /^dist\/src\/debug\/inspector\/page\/uPlot\.(esm\.js|min\.css|LICENSE)$/,
   /^native\/[^/]+\.[ch]$/,
   /^prebuilds\/manifest\.json$/,
   /^prebuilds\/linux-(x64|arm64)-(glibc|musl)\/coronet\.node$/,

@@ -126,10 +126,17 @@ function sourceFiles() {
   );
 }
 
+/** The inspector's page: files that browsers load as they are. */
+const page = "src/debug/inspector/page";
+
+function pageFiles() {
+  return listFiles(root, [page], () => true);
+}
+
 function sourceDigest() {
   const hash = createHash("sha256");
   hash.update(lockDigest());
-  for (const file of ["tsconfig.json", "package.json", ...sourceFiles()]) {
+  for (const file of ["tsconfig.json", "package.json", ...sourceFiles(), ...pageFiles()]) {
     hash
       .update(`${file}\0`)
       .update(readFileSync(join(root, file)))
@@ -180,6 +187,7 @@ async function compile(digestBefore, check) {
     );
   }
   bringLlhttp();
+  bringPage();
   rmSync(compiledStamp, { force: true });
   const outputs = publish();
   rmSync(fresh, { recursive: true, force: true });
@@ -199,6 +207,19 @@ function bringLlhttp() {
   const folder = join(fresh, "src/http");
   writeFileSync(join(folder, "llhttp.wasm"), require("undici/lib/llhttp/llhttp_simd-wasm.js"));
   writeFileSync(join(folder, "llhttp.LICENSE"), readText(license));
+}
+
+/** Puts the inspector's page beside the code that serves it, and with it uPlot, which draws its charts. */
+function bringPage() {
+  const files = pageFiles();
+  if (files.length === 0) return;
+  mkdirSync(join(fresh, page), { recursive: true });
+  for (const file of files) writeFileSync(join(fresh, file), readFileSync(join(root, file)));
+  const uplot = join(root, "node_modules/uplot");
+  for (const file of ["dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE"]) {
+    const name = file === "LICENSE" ? "uPlot.LICENSE" : basename(file);
+    writeFileSync(join(fresh, page, name), readFileSync(join(uplot, file)));
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 /** demo.ts: `coronet demo`, an echo server to play with, beside a service that tells about it. */
+import { inspect } from "../debug/inspector/inspect.ts";
 import { NetError } from "../index.ts";
 import { ADDRESS_HELP, clientFor, neighbour, networkOf } from "./address.ts";
 import { type Arguments, Failure } from "./arguments.ts";
@@ -24,6 +25,7 @@ Usage: coronet demo [options]
   --stats ADDRESS     where the time and stats service listens (port ${STATS_PORT} beside it, or a free
                       one): it answers time, stats, conns, help and quit
   --drain SECONDS     how long connections may finish once it was told to end (5)
+  --inspect-ui        serves a page that shows it run, too, and prints where
   --no-view           plain lines instead of the view, as when the output is no terminal
 
 q, Ctrl-C, SIGINT or SIGTERM end it: it accepts no more, lets connections finish, then closes them.
@@ -94,7 +96,12 @@ async function run(args: Arguments): Promise<number> {
   using shutdown = new Shutdown(drawn);
   await using echo = await listenEcho(address);
   await using stats = await listenStats(address, args.text("stats"), echo);
+  await using inspector = args.flag("inspect-ui") ? await inspect() : undefined;
   const services = servicesOf(echo, stats);
+  if (inspector !== undefined) {
+    const { addr: address, url: client } = inspector;
+    services.push({ name: "inspector", address, client, hint: "in a browser" });
+  }
   const scene: Scene = { echo, stats, services, drainUntil: undefined };
   await show(scene, drawn ? new View(scene, shutdown) : new Log(scene), shutdown, drainMs);
   print(`coronet demo: stopped after ${history(echo)}`);
@@ -124,6 +131,7 @@ export const demo: Command = {
     listen: { type: "string" },
     stats: { type: "string" },
     drain: { type: "string" },
+    "inspect-ui": { type: "boolean" },
     "no-view": { type: "boolean" },
   },
   positionals: [],

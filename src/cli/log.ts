@@ -21,6 +21,8 @@ export class Log implements Display {
     print(`coronet demo: echo on ${addr}, try it: printf hi | ${pipeClientFor(addr)}`);
     const side = stats.listener.addr;
     print(`coronet demo: stats on ${side}, try it: echo stats | ${pipeClientFor(side)}`);
+    const page = this.scene.services.find(({ name }) => name === "inspector");
+    if (page !== undefined) print(`coronet demo: inspector on ${page.client}`);
     this.last = this.summary();
     this.timer = setInterval(() => this.report(), SUMMARY_MS);
     this.timer.unref();

@@ -1,6 +1,7 @@
 /** serve.ts: `coronet run`: a handler module as a server. */
 import { existsSync, watch } from "node:fs";
 import { dirname, resolve, sep } from "node:path";
+import { type Inspector, inspect } from "../debug/inspector/inspect.ts";
 import { createServer, type Server, WorkerError } from "../index.ts";
 import { ADDRESS_HELP, networkOf } from "./address.ts";
 import { type Arguments, Failure, UsageError } from "./arguments.ts";
@@ -16,6 +17,7 @@ Usage: coronet run MODULE --listen ADDRESS [options]
   --threads N         workers are N threads of this process (1)
   --workers N         workers are N processes
   --watch             reload when a file in the module's folder changes
+  --inspect-ui        serves a page that shows the workers run, and prints where
   --drain SECONDS     how long connections may finish when a worker is to end (5)
 
 MODULE exports a function that serves one connection:
@@ -109,8 +111,18 @@ class Watch implements Disposable {
   }
 }
 
+/** An inspector, and what workers need to be seen in it. */
+async function inspected(): Promise<Inspector> {
+  process.env.CORONET_DEBUG = "1";
+  // The signals are this command's own.
+  process.env.CORONET_DEBUG_SIGNAL ??= "none";
+  return await inspect();
+}
+
 async function run(args: Arguments): Promise<number> {
   const module = resolve(args.positionals[0] as string);
+  await using inspector = args.flag("inspect-ui") ? await inspected() : undefined;
+  if (inspector !== undefined) say(`the inspector is at ${inspector.url}`);
   const server = await start(module, args);
   using _ = args.flag("watch") ? new Watch(server, dirname(module)) : undefined;
   for (const addr of server.addrs) print(`listening on ${addr}`);
@@ -128,6 +140,7 @@ export const serve: Command = {
     threads: { type: "string" },
     workers: { type: "string" },
     watch: { type: "boolean" },
+    "inspect-ui": { type: "boolean" },
     drain: { type: "string" },
   },
   positionals: ["MODULE"],

@@ -179,16 +179,21 @@ function ownerOf(pid: string): number | undefined {
   }
 }
 
-/** Asks one control socket; resolves to the answer. Rejects with ControlError. */
+/**
+ * Asks one control socket; resolves to the answer. Rejects with ControlError. The question keeps the process
+ * alive unless `referenced` is false.
+ */
 export function askControl(
   path: string,
   command: string,
   argument?: unknown,
   patience: number = PATIENCE_MS,
+  referenced = true,
 ): Promise<unknown> {
   const request = argument === undefined ? command : `${command} ${JSON.stringify(argument)}`;
   return new Promise((resolve, reject) => {
     const socket = dial(path);
+    if (!referenced) socket.unref();
     let text = "";
     const fail = (why: string): void => {
       socket.destroy();

@@ -15,6 +15,7 @@ import { writeSync } from "node:fs";
 import { type Goroutine, liveGoroutines } from "../runtime/goroutine.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { formatGoroutines, takeDump } from "./dump.ts";
+import { ownWaits } from "./inspector/own.ts";
 import { watchGoroutines } from "./registry.ts";
 import { startIfAsked } from "./start.ts";
 
@@ -28,7 +29,8 @@ let lastTurns = -1;
 /** The goroutines that will never go on; to be asked when the loop is empty. */
 function stuck(): Goroutine<unknown>[] {
   const live = liveGoroutines().filter((g) => g.referenced);
-  return live.length > 0 && runtime().unreferenced === 0 ? live : [];
+  // What the inspector waits for wakes nobody else.
+  return live.length > 0 && runtime().unreferenced === ownWaits() ? live : [];
 }
 
 function onBeforeExit(): void {

@@ -14,6 +14,7 @@ export {
   takeDump as dump,
   type WaitDump,
 } from "./dump.ts";
+export { type InspectOptions, type Inspector, inspect } from "./inspector/inspect.ts";
 export { currentLabels, type Labels, labels, setLabels } from "./labels.ts";
 export {
   type Leak,

@@ -6,6 +6,8 @@
  *   CORONET_DEBUG_LOCKS   how long, in ms, goroutines may hold each other up before it is reported; 0: off
  *   CORONET_DEBUG_SIGNAL  the signal that prints a dump; SIGUSR2 by default, "none" for none
  *   CORONET_DEBUG_DIR     the directory of control sockets
+ *   CORONET_INSPECT       where the inspector's page is served: an address, or 1 for a free port
+ *   CORONET_INSPECT_TOKEN its token; a random one by default
  *   CORONET_TRACEBACK     all: the registry alone, with a stack of every go()
  */
 import { writeSync } from "node:fs";
@@ -54,6 +56,8 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
   return () => process.off(signal, listener);
 }
 
+onControl("inspect", async (query) => (await import("./inspector/remote.ts")).answerRemote(query));
+onControl("numbers", async () => (await import("./inspector/numbers.ts")).threadNumbers());
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 // Loaded when somebody asks: most programs are never traced.
 onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
@@ -125,10 +129,22 @@ let started = false;
 
 /** Switches it on when the environment or node's command line asks for it; once. */
 export function startIfAsked(): void {
-  const { CORONET_DEBUG = "" } = process.env;
+  const { CORONET_DEBUG = "", CORONET_INSPECT: page = "" } = process.env;
   const asked = (CORONET_DEBUG !== "" && CORONET_DEBUG !== "0") || isPreloaded("coronet/debug");
-  if (!asked || started) return;
+  if (started || !(asked || page !== "")) return;
   started = true;
+  if (page !== "" && isMainThread) {
+    const { CORONET_INSPECT_TOKEN: token } = process.env;
+    // What this process starts would ask for the same address.
+    delete process.env.CORONET_INSPECT;
+    delete process.env.CORONET_INSPECT_TOKEN;
+    import("./inspector/inspect.ts")
+      .then(({ inspectAsAsked }) => inspectAsAsked(page, token))
+      .catch((error: Error) => {
+        process.stderr.write(`coronet: the inspector could not be started: ${error.message}\n`);
+      });
+  }
+  if (!asked) return;
   startDebugging(fromEnvironment()).catch((error: Error) => {
     process.stderr.write(`coronet: debugging could not be started: ${error.message}\n`);
   });

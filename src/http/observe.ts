@@ -43,6 +43,9 @@ export interface ServerHooks {
   upgraded?(request: Request, info: RequestInfo): void;
 }
 
+/** Requests that all servers of this thread have had. */
+export const requestsServed = { count: 0 };
+
 /** Counts. */
 export class Tally {
   accepted = 0;

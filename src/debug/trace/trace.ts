@@ -160,6 +160,11 @@ function classOf(endpoint: object): string {
 
 let on: Recording | undefined;
 
+/** Whether it records. */
+export function isTracing(): boolean {
+  return on !== undefined;
+}
+
 function stop(): void {
   on?.stop();
   on = undefined;

@@ -1,0 +1,141 @@
+/**
+ * numbers.ts: the numbers of one thread, as its column on the page shows them, and those of the other
+ * threads and of worker processes, by their control sockets.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { threadId } from "node:worker_threads";
+import { requestsServed } from "../../http/observe.ts";
+import { runtime } from "../../runtime/runtime.ts";
+import { askControl, controlFolder } from "../control.ts";
+import { ownCounts } from "./own.ts";
+
+/** Counts since the thread began, except those that are of now. */
+export interface ThreadNumbers {
+  pid: number;
+  thread: number;
+  goroutines: number;
+  started: number;
+  panicked: number;
+  open: number;
+  opened: number;
+  read: number;
+  written: number;
+  requests: number;
+  parked: number;
+  turns: number;
+  woken: number;
+  exhausted: number;
+  stale: number;
+  timers: number;
+  timersFired: number;
+  longHolds: number;
+  queue: number;
+  /** Time that the loop was busy, and all time, in ms. */
+  busy: number;
+  uptime: number;
+  heap: number;
+}
+
+/** This thread's. */
+export function threadNumbers(): ThreadNumbers {
+  const { sched, stats } = runtime();
+  const own = ownCounts();
+  const { active } = performance.eventLoopUtilization();
+  return {
+    pid: process.pid,
+    thread: threadId,
+    goroutines: stats.goroutines.live - own.goroutines,
+    started: stats.goroutines.started,
+    panicked: stats.goroutines.panicked,
+    open: stats.open - own.endpoints,
+    opened: stats.opened,
+    read: stats.bytesRead,
+    written: stats.bytesWritten,
+    requests: requestsServed.count - own.requests,
+    parked: stats.parked,
+    turns: stats.turns,
+    woken: stats.woken,
+    exhausted: stats.exhausted,
+    stale: stats.staleEvents,
+    timers: stats.timers,
+    timersFired: stats.timersFired,
+    longHolds: stats.longHolds,
+    queue: sched.length,
+    busy: active,
+    uptime: performance.now(),
+    heap: process.memoryUsage().heapUsed,
+  };
+}
+
+const PATIENCE_MS = 900;
+/** How often is looked for new ones, in ms. */
+const LOOK_MS = 3000;
+
+/** The parent of a process, where /proc tells. */
+function parentOf(pid: number): number | undefined {
+  try {
+    // The second field is a name in parentheses, which may have spaces in it.
+    const [, rest = ""] = /^.*\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
+    return Number(rest.split(" ")[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The control sockets of this process's other threads and of its children. */
+function otherSockets(): string[] {
+  const folder = controlFolder();
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => {
+      const [, pid, thread] = /^(\d+)\.(\d+)\.sock$/.exec(name) ?? [];
+      if (pid === undefined) return false;
+      if (Number(pid) === process.pid) return Number(thread) !== threadId;
+      return parentOf(Number(pid)) === process.pid;
+    })
+    .map((name) => join(folder, name));
+}
+
+/** The control socket of a thread by its page's name, "PID.THREAD"; undefined when there is none. */
+export function socketOf(thread: string): string | undefined {
+  return otherSockets().find((path) => path.endsWith(`/${thread}.sock`));
+}
+
+/** Asks the others, one question at a time for each. */
+export class Others {
+  private paths: string[] = [];
+  private looked = Number.NEGATIVE_INFINITY;
+  private readonly latest = new Map<string, ThreadNumbers>();
+  private readonly asking = new Set<string>();
+
+  /** What they said last; the next answers are asked for. */
+  look(): ThreadNumbers[] {
+    const now = performance.now();
+    if (now - this.looked > LOOK_MS) {
+      this.looked = now;
+      this.paths = otherSockets();
+      for (const path of this.latest.keys()) {
+        if (!this.paths.includes(path)) this.latest.delete(path);
+      }
+    }
+    for (const path of this.paths) if (!this.asking.has(path)) void this.ask(path);
+    return [...this.latest.values()].sort((a, b) => a.pid - b.pid || a.thread - b.thread);
+  }
+
+  private async ask(path: string): Promise<void> {
+    this.asking.add(path);
+    try {
+      const numbers = await askControl(path, "numbers", undefined, PATIENCE_MS, false);
+      this.latest.set(path, numbers as ThreadNumbers);
+    } catch {
+      // It is busy, or has ended: what it said last stays until its socket is gone.
+    }
+    this.asking.delete(path);
+  }
+}
