@@ -24,6 +24,18 @@ export {
   verifyNoLeaksInEach,
 } from "./leaks.ts";
 export { type Lockup, type LockWatchOptions, watchLocks } from "./locks.ts";
+export {
+  type Flow,
+  type HistogramSnapshot,
+  type ListenerFlow,
+  type Meters,
+  meterSeries,
+  meters,
+  type RequestMeter,
+  type Series,
+  type WaitMeter,
+  watchMeters,
+} from "./meters/meters.ts";
 export { type Labels, setLabels, watchGoroutines } from "./registry.ts";
 export { type Debugging, type DebuggingOptions, startDebugging } from "./start.ts";
 

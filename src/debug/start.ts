@@ -13,6 +13,7 @@ import { isMainThread } from "node:worker_threads";
 import { type Control, onControl, openControl } from "./control.ts";
 import { type DumpOptions, formatDump, takeDump } from "./dump.ts";
 import { watchLocks } from "./locks.ts";
+import { watchMeters } from "./meters/meters.ts";
 import { watchGoroutines } from "./registry.ts";
 
 export interface DebuggingOptions {
@@ -50,7 +51,7 @@ async function quit(): Promise<void> {
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 
 /**
- * Switches everything on: the registry of goroutines, a dump on SIGUSR2, on SIGQUIT a dump and the end,
+ * Switches everything on: the registry of goroutines, the meters, a dump on SIGUSR2, on SIGQUIT a dump and the end,
  * reports of locks that are held up, the control socket.
  *
  * @example
@@ -64,7 +65,7 @@ onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
  */
 export async function startDebugging(options: DebuggingOptions = {}): Promise<Debugging> {
   const { signals = ["SIGUSR2"], quit: quits = true, control = true, locks = 1000 } = options;
-  const undo = [watchGoroutines()];
+  const undo = [watchGoroutines(), watchMeters()];
   if (locks > 0) undo.push(watchLocks({ delay: locks }));
   const onSignal = (): void => void printDump();
   const onQuit = (): void => void quit();

@@ -145,8 +145,10 @@ export class Connection implements InfoSource, BodySource {
       const answer = this.call(exchange);
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      if (owner.observer === undefined) await this.respond(exchange, response);
-      else await this.respondObserved(exchange, response, owner.observer);
+      const { observer } = owner;
+      // Who came after the request began is not told of its end.
+      if (observer === undefined || exchange.started === 0) await this.respond(exchange, response);
+      else await this.respondObserved(exchange, response, observer);
       const simple = exchange.keepAlive && this.watcher === undefined;
       if (simple && this.incoming === undefined) this.current = undefined;
       else if (!(await this.finish(exchange))) return;
@@ -468,8 +470,12 @@ export class Connection implements InfoSource, BodySource {
     this.chunk = nothing;
     this.at = 0;
     const head = switchingHead(connect, protocol.trim(), list);
-    if (headers !== null) await sendText(conn, head);
-    this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    try {
+      if (headers !== null) await sendText(conn, head);
+    } finally {
+      // Also when the client has gone: HTTP has ended here.
+      this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    }
     return conn;
   }
 
