@@ -151,7 +151,7 @@ describe("meters", () => {
     await Promise.all([early.join(), receiver.join(), locker.join()]);
     const after = meters().waits;
     assert.equal(after["chan receive"]?.now, 0);
-    assert.equal(after.read?.now, 0);
+    assert.equal(after.read?.now ?? 0, 0);
     assert.equal(after["mutex lock"]?.lasting?.count, 1);
     assert.ok((after["mutex lock"]?.lasting?.max ?? 0) >= 1);
     unwatch();

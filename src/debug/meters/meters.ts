@@ -4,8 +4,8 @@
  * They are kept only while somebody needs them (watchMeters). What the runtime counts by itself, always,
  * is taken from there; the rest begins when watching begins.
  *
- * Invariant: nothing here is done per connection at the time of a snapshot, so that looking costs the same
- * with ten connections and with a hundred thousand. Lists of connections are asked for by themselves.
+ * What is done at each wait and each message is as little as can be; a snapshot looks at every open conn
+ * instead (about 1 ms for 20,000). The series, taken once a second, does not.
  */
 import { performance } from "node:perf_hooks";
 import { threadId } from "node:worker_threads";
@@ -29,14 +29,13 @@ import {
 } from "./traffic.ts";
 import {
   dequeued,
-  findWaits,
   forgetWaits,
+  otherWaits,
   parked,
   queueDelay,
   queued,
   resumed,
   type WaitMeter,
-  waitingNow,
   waitMeters,
 } from "./waits.ts";
 
@@ -121,7 +120,6 @@ class Watching {
 
   constructor() {
     this.series = new SeriesRing(SERIES_LENGTH, Date.now(), this.values());
-    findWaits();
     const detach = attach({
       parked,
       resumed,
@@ -155,14 +153,16 @@ class Watching {
   }
 
   private values(): Record<Column, number> {
-    const { stats } = runtime();
+    const rt = runtime();
+    const { stats } = rt;
     const busy = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(busy, this.busyLast);
     this.busyLast = busy;
     return {
       goroutines: stats.goroutines.live,
-      runnable: runtime().sched.length,
-      waits: waitingNow(),
+      runnable: rt.sched.length,
+      ioWaits: rt.parked + rt.unreferenced,
+      otherWaits: otherWaits(),
       open: stats.open,
       accepted: this.acceptedInAll,
       bytesIn: stats.bytesRead,

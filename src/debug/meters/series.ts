@@ -4,10 +4,11 @@
 
 /** What is kept, in this order. */
 export const COLUMNS = [
-  /** Goroutines: live; in the run queue. Waits of goroutines and others for Coronet's operations. */
+  /** Goroutines: live; in the run queue. Waits for I/O or a time; for channels, locks, ends of others. */
   "goroutines",
   "runnable",
-  "waits",
+  "ioWaits",
+  "otherWaits",
   /** Conns and listeners that are open. */
   "open",
   /** Per second. */

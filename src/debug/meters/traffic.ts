@@ -4,6 +4,9 @@
  * A conn is announced while it is being constructed, when it does not know its network yet. So it is
  * classified at the first occasion after that: when it moves bytes, is accepted or closed, or is asked for.
  *
+ * What a conn moves is added to its own record only, which is the cheapest; it is added to the sums of its
+ * network and listener when it is closed, and by whoever asks for them.
+ *
  * Invariants
  *  - A conn refers to its record (TRAFFIC); every record of an open endpoint is in `open`.
  *  - What is kept of networks and listeners is bounded: names beyond MOST share one entry, "other".
@@ -14,7 +17,7 @@ import type { AcceptedBy } from "../../runtime/observer.ts";
 const MOST_LISTENERS = 200;
 const OTHER = "other";
 
-/** Sums over conns. */
+/** Sums over conns; the bytes, reads and writes are those of closed conns until flows() adds the others. */
 export interface Flow {
   /** Conns that were opened, in any way; those of them that were accepted here; those that are open. */
   opened: number;
@@ -144,27 +147,14 @@ function recordOf(endpoint: Metered): Traffic {
 }
 
 export function moved(conn: Metered, direction: "read" | "write", bytes: number): void {
-  const record = recordOf(conn);
-  if (record.network === undefined) classify(record);
-  const flow = record.network as Flow;
-  const { listener } = record;
+  const record = conn[TRAFFIC] ?? recordOf(conn);
   record.last = about;
   if (direction === "read") {
     record.bytesIn += bytes;
     record.reads++;
-    flow.bytesIn += bytes;
-    flow.reads++;
-    if (listener === undefined) return;
-    listener.bytesIn += bytes;
-    listener.reads++;
   } else {
     record.bytesOut += bytes;
     record.writes++;
-    flow.bytesOut += bytes;
-    flow.writes++;
-    if (listener === undefined) return;
-    listener.bytesOut += bytes;
-    listener.writes++;
   }
 }
 
@@ -174,8 +164,20 @@ export function closed(endpoint: Metered): void {
   endpoint[TRAFFIC] = undefined;
   open.delete(record);
   if (record.network === undefined) classify(record);
-  (record.network as Flow).live--;
-  if (record.listener !== undefined) record.listener.live--;
+  leave(record, record.network as Flow);
+  if (record.listener !== undefined) leave(record, record.listener);
+}
+
+function leave(record: Traffic, flow: Flow): void {
+  flow.live--;
+  add(record, flow);
+}
+
+function add({ bytesIn, bytesOut, reads, writes }: Traffic, flow: Flow): void {
+  flow.bytesIn += bytesIn;
+  flow.bytesOut += bytesOut;
+  flow.reads += reads;
+  flow.writes += writes;
 }
 
 /** Once a second. */
@@ -199,16 +201,30 @@ function flush(): void {
   unclassified = [];
 }
 
-/** Sums by network; by listener; listeners that are open. */
+/** Sums by network; by listener; listeners that are open. Looks at every open conn. */
 export function flows(): {
   networks: Record<string, Flow>;
   listeners: ListenerFlow[];
   listening: number;
 } {
   flush();
+  const copies = new Map<Flow, Flow>();
+  const copyOf = <F extends Flow>(flow: F): F => {
+    const copy = { ...flow };
+    copies.set(flow, copy);
+    return copy;
+  };
+  const byNetwork = [...networks].map(([name, flow]) => [name, copyOf(flow)]);
+  const byListener = [...listeners.values()].map(copyOf);
+  for (const record of open) {
+    for (const flow of [record.network, record.listener]) {
+      const copy = flow && copies.get(flow);
+      if (copy !== undefined) add(record, copy);
+    }
+  }
   return {
-    networks: Object.fromEntries([...networks].map(([name, flow]) => [name, { ...flow }])),
-    listeners: [...listeners.values()].map((flow) => ({ ...flow })),
+    networks: Object.fromEntries(byNetwork),
+    listeners: byListener,
     listening: listeningFlow.live,
   };
 }

@@ -1,9 +1,12 @@
 /**
  * waits.ts: how many wait for what, and how long waits last that are no idling.
  *
- * Each kind of wait ("read", "chan receive", "mutex lock", …) has one entry. A wait refers to its entry, so
+ * Each kind of wait ("chan receive", "mutex lock", "sleep", …) has one entry. A wait refers to its entry, so
  * that its end finds it; of waits whose length says something (locks, channels, connects, writes) it also
- * has the time of its beginning. How long a connection idles before a read says nothing.
+ * has the time of its beginning.
+ *
+ * The most frequent waits, those for input, are not followed at all: how long a connection idles says
+ * nothing, and how many there are the poller's descriptors tell when somebody asks.
  */
 import { Op } from "../../poll/op.ts";
 import { Watch } from "../../poll/read.ts";
@@ -14,7 +17,14 @@ const MOST_KINDS = 64;
 const OTHER = "other";
 
 /** Whose length says nothing. */
-const IDLE = new Set(["read", "wait", "accept", "receive", "sleep", "placed conn", "task"]);
+const IDLE = new Set(["sleep", "placed conn", "task"]);
+/** What the runtime itself counts as waits for I/O or a time. */
+const HELD = new Set(["write", "connect", "close", "pass", "sleep"]);
+
+/** Waits for input: the poller knows them. */
+function isInput(kind: string): boolean {
+  return kind === "read" || kind === "wait" || kind === "accept" || kind === "receive";
+}
 
 /** One kind of wait. */
 class Kind {
@@ -60,6 +70,7 @@ function kindOf(name: string): Kind {
 }
 
 export function parked(waiter: Waiting, name: string): void {
+  if (isInput(name)) return;
   const kind = kindOf(name);
   kind.now++;
   kind.total++;
@@ -84,34 +95,39 @@ export function dequeued(waiter: Waiting): void {
   if (at !== undefined) queueDelay.record(performance.now() - at);
 }
 
-/** Waits for I/O that began before anybody looked. */
-export function findWaits(): void {
+/** Waits for input, by kind. Looks at every descriptor. */
+function inputs(): Map<string, number> {
+  const counts = new Map<string, number>();
   for (const waiter of runtime().cache.waiters()) {
-    if (waiter instanceof Op && !(waiter instanceof Watch)) parked(waiter, waiter.kind);
+    if (!(waiter instanceof Op) || waiter instanceof Watch || !isInput(waiter.kind)) continue;
+    counts.set(waiter.kind, (counts.get(waiter.kind) ?? 0) + 1);
   }
+  return counts;
 }
 
 /** One kind of wait, as data. */
 export interface WaitMeter {
-  /** Waits of now, and all that there were. */
+  /** Waits of now. */
   readonly now: number;
-  readonly total: number;
+  /** All that there were since somebody looks; undefined of waits for input. */
+  readonly total: number | undefined;
   /** How long they lasted, in ms; undefined of kinds whose length says nothing. */
   readonly lasting: HistogramSnapshot | undefined;
 }
 
 export function waitMeters(): Record<string, WaitMeter> {
   const all: Record<string, WaitMeter> = {};
+  for (const [name, now] of inputs()) all[name] = { now, total: undefined, lasting: undefined };
   for (const [name, { now, total, lasting }] of kinds) {
     all[name] = { now, total, lasting: lasting?.snapshot() };
   }
   return all;
 }
 
-/** Waits of now. */
-export function waitingNow(): number {
+/** Waits of now that are none for I/O or a time. */
+export function otherWaits(): number {
   let sum = 0;
-  for (const { now } of kinds.values()) sum += now;
+  for (const [name, { now }] of kinds) if (!HELD.has(name)) sum += now;
   return sum;
 }
 
