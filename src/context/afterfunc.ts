@@ -1,6 +1,7 @@
 /**
  * afterfunc.ts: a function that is called when a context ends.
  */
+import { contextOfNow } from "../runtime/async_context.ts";
 import { type AnyFunction, go } from "../runtime/goroutine.ts";
 import type { End } from "./errors.ts";
 import type { Dependent } from "./scope.ts";
@@ -8,6 +9,7 @@ import { type ContextParent, contextOf } from "./signal.ts";
 
 class AfterFunc implements Dependent {
   private readonly fn: AnyFunction;
+  private readonly context = contextOfNow();
 
   constructor(fn: AnyFunction) {
     this.fn = fn;
@@ -17,8 +19,9 @@ class AfterFunc implements Dependent {
     told.push(this);
   }
 
+  // Not where the context was canceled: a trace goes on where the function was left.
   tell(): void {
-    go(this.fn);
+    this.context.runInAsyncScope(go, undefined, this.fn);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Context } from "../context/context.ts";
 import { readChunk } from "../io/io.ts";
 import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
+import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
@@ -249,10 +250,20 @@ export class Connection implements InfoSource, BodySource {
     return exchange;
   }
 
-  /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
+  /**
+   * Calls the handler. Neither throws nor rejects: what fails becomes a response. It gets a context of its
+   * own, so that a store which it enters (AsyncLocalStorage.enterWith, as tracers do) ends with the request
+   * and is not the next one's on this connection.
+   */
   private call({ request, info }: Exchange): Response | Promise<Response> {
     try {
-      const answer = this.owner.handler(request, info as RequestInfo);
+      const { handler } = this.owner;
+      const answer = contextOfNow().runInAsyncScope(
+        handler,
+        undefined,
+        request,
+        info as RequestInfo,
+      );
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);

@@ -3,23 +3,28 @@
  *
  * A pending timer keeps the process alive; stop it when nobody needs it any more.
  */
+import type { AsyncResource } from "node:async_hooks";
 import type { ReceiveChan } from "../chan/chan.ts";
+import { contextOfNow } from "../runtime/async_context.ts";
 import { go } from "../runtime/goroutine.ts";
 import { milliseconds } from "../runtime/timers.ts";
 import { Alarm } from "./alarm.ts";
 
 class OneShot extends Alarm {
   private readonly fn: (() => unknown) | undefined;
+  /** Of who set the timer; of a function's only. */
+  private readonly context: AsyncResource | undefined;
 
   constructor(fn: (() => unknown) | undefined) {
     super();
     this.fn = fn;
+    this.context = fn === undefined ? undefined : contextOfNow();
   }
 
   fire(): void {
     this.settle();
     if (this.fn === undefined) this.deliver();
-    else go(this.fn);
+    else this.context?.runInAsyncScope(go, undefined, this.fn);
   }
 }
 
