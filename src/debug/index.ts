@@ -24,6 +24,7 @@ export {
   verifyNoLeaksInEach,
 } from "./leaks.ts";
 export { type Lockup, type LockWatchOptions, watchLocks } from "./locks.ts";
+export { gatherMeters, shareMeters } from "./meters/gather.ts";
 export {
   type Flow,
   type HistogramSnapshot,
@@ -36,6 +37,7 @@ export {
   type WaitMeter,
   watchMeters,
 } from "./meters/meters.ts";
+export { type MetricRegistry, type Metrics, type MetricsOptions, metrics } from "./metrics.ts";
 export { type Labels, setLabels, watchGoroutines } from "./registry.ts";
 export { type Debugging, type DebuggingOptions, startDebugging } from "./start.ts";
 

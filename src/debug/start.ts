@@ -13,7 +13,7 @@ import { isMainThread } from "node:worker_threads";
 import { type Control, onControl, openControl } from "./control.ts";
 import { type DumpOptions, formatDump, takeDump } from "./dump.ts";
 import { watchLocks } from "./locks.ts";
-import { watchMeters } from "./meters/meters.ts";
+import { gatherMeters, shareMeters } from "./meters/gather.ts";
 import { watchGoroutines } from "./registry.ts";
 
 export interface DebuggingOptions {
@@ -48,6 +48,7 @@ async function quit(): Promise<void> {
   process.exit(2);
 }
 
+onControl("meters", () => gatherMeters());
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 
 /**
@@ -65,7 +66,7 @@ onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
  */
 export async function startDebugging(options: DebuggingOptions = {}): Promise<Debugging> {
   const { signals = ["SIGUSR2"], quit: quits = true, control = true, locks = 1000 } = options;
-  const undo = [watchGoroutines(), watchMeters()];
+  const undo = [watchGoroutines(), shareMeters()];
   if (locks > 0) undo.push(watchLocks({ delay: locks }));
   const onSignal = (): void => void printDump();
   const onQuit = (): void => void quit();

@@ -10,6 +10,7 @@
 import { performance } from "node:perf_hooks";
 import { threadId } from "node:worker_threads";
 import { hookEveryServer } from "../../http/observe.ts";
+import { type PoolStats, poolStats } from "../../net/pool.ts";
 import { goroutineStats } from "../../runtime/goroutine.ts";
 import { runtime } from "../../runtime/runtime.ts";
 import { attach } from "../observers.ts";
@@ -94,7 +95,8 @@ export interface Meters {
     readonly delay: HistogramSnapshot;
     /** Goroutines that held the thread for too long, as far as sysmon watched. */
     readonly longHolds: number;
-    /** The part of the time since the watching began that the thread was busy, 0 … 1. */
+    /** For how long the thread was busy in all, and the part of the time since it is watched, 0 … 1. */
+    readonly busyTime: number;
     readonly busy: number;
   };
   readonly timers: {
@@ -104,6 +106,8 @@ export interface Meters {
     readonly lateness: HistogramSnapshot;
   };
   readonly http: RequestMeter;
+  /** Of clients: connections that are kept for reuse. */
+  readonly pools: readonly PoolStats[];
 }
 
 /** What watching needs. */
@@ -215,10 +219,12 @@ class Watching {
         exhausted: stats.exhausted,
         delay: queueDelay.snapshot(),
         longHolds: stats.longHolds,
+        busyTime: now.active,
         busy: performance.eventLoopUtilization(now, this.busyBefore).utilization,
       },
       timers: { armed: stats.timers, fired: stats.timersFired, lateness: this.lateness.snapshot() },
       http: this.requests.meter(),
+      pools: poolStats(),
     };
   }
 }
