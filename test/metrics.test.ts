@@ -151,14 +151,14 @@ describe("metrics", () => {
     let text = "";
     await until("both workers tell", async () => {
       text = await (await fetch(`http://${page}/`)).text();
-      const workers = text.match(/^coronet_listeners\{worker="\d",thread="0"\} 1$/gm);
+      const workers = text.match(/^coronet_goroutines_peak\{worker="\d",thread="0"\} \d+$/gm);
       return workers?.length === 2;
     });
-    const accepted = [0, 1].map((i) => {
-      const line = `coronet_accepted_connections_total{worker="${i}",thread="0",network="tcp"}`;
+    const opened = [0, 1].map((i) => {
+      const line = `coronet_opened_connections_total{worker="${i}",thread="0",network="tcp"}`;
       return lineOf(text, line) ?? 0;
     });
-    assert.deepEqual(accepted.sort(), [0, 1]);
+    assert.deepEqual(opened.sort(), [0, 1]);
     program.process.stdin.end();
     assert.equal((await program.ended).status, 0);
   });

@@ -5,6 +5,7 @@
  */
 import { startIfAsked } from "./start.ts";
 
+export { publishDiagnostics } from "./diagnostics.ts";
 export {
   type Dump,
   type DumpOptions,

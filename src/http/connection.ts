@@ -14,6 +14,7 @@ import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
+import { type Trace, traced } from "../runtime/traced.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
@@ -258,12 +259,9 @@ export class Connection implements InfoSource, BodySource {
   private call({ request, info }: Exchange): Response | Promise<Response> {
     try {
       const { handler } = this.owner;
-      const answer = contextOfNow().runInAsyncScope(
-        handler,
-        undefined,
-        request,
-        info as RequestInfo,
-      );
+      const run = traced.request === null ? handler : tracedHandler(handler, traced.request);
+      const context = contextOfNow();
+      const answer = context.runInAsyncScope(run, undefined, request, info as RequestInfo);
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);
@@ -549,6 +547,11 @@ export class Connection implements InfoSource, BodySource {
       // It has been given its time.
     }
   }
+}
+
+function tracedHandler(handler: Handler, trace: Trace): Handler {
+  return (request, info) =>
+    trace({ request, info }, async () => await handler(request, info)) as Promise<Answer>;
 }
 
 function targetOf({ text, urlStart, urlEnd }: RequestParser): string {
