@@ -15,8 +15,10 @@ import { readChunk } from "../io/io.ts";
 import { type BaseConn, type Conn, readNow, waitReady, writeLatin1 } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { chunkOf } from "../poll/buffers.ts";
+import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import type { Waiter } from "../runtime/sched.ts";
+import { type Trace, traced } from "../runtime/traced.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
@@ -181,8 +183,11 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
       const { observer } = owner;
+      // Who came after the request began is not told of its end.
       const sent =
-        observer === undefined ? this.respond(response) : this.respondObserved(response, observer);
+        observer === undefined || this.started === 0
+          ? this.respond(response)
+          : this.respondObserved(response, observer);
       if (sent !== undefined) await sent;
       const simple =
         this.keepAlive && this.watcher === undefined && (this.incoming?.arrived ?? true);
@@ -319,7 +324,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
     this.head = method === "HEAD";
     // What follows a CONNECT that was not taken up is no request.
     this.keepAlive = persistent && method !== "CONNECT";
-    this.status = 0;
+    this.status = this.started = 0;
     if (incoming === undefined) giveParser(parser);
     tally.requests++;
     requestsServed.count++;
@@ -330,11 +335,18 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
     return true;
   }
 
-  /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
+  /**
+   * Calls the handler. Neither throws nor rejects: what fails becomes a response. It gets a context of its
+   * own, so that a store which it enters (AsyncLocalStorage.enterWith, as tracers do) ends with the request
+   * and is not the next one's on this connection.
+   */
   private call(): Response | Promise<Response> {
     const { request, current } = this;
     try {
-      const answer = this.owner.handler(request, current as RequestInfo);
+      const { handler } = this.owner;
+      const run = traced.request === null ? handler : tracedHandler(handler, traced.request);
+      const context = contextOfNow();
+      const answer = context.runInAsyncScope(run, undefined, request, current as RequestInfo);
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);
@@ -561,9 +573,13 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
     this.chunk = nothing;
     this.at = 0;
     const head = switchingHead(connect, protocol.trim(), list);
-    if (headers === null) await this.flush();
-    else await this.write(head);
-    this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    try {
+      if (headers === null) await this.flush();
+      else await this.write(head);
+    } finally {
+      // Also when the client has gone: HTTP has ended here.
+      this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    }
     return conn;
   }
 
@@ -626,6 +642,11 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
       // It has been given its time.
     }
   }
+}
+
+function tracedHandler(handler: Handler, trace: Trace): Handler {
+  return (request, info) =>
+    trace({ request, info }, async () => await handler(request, info)) as Promise<Answer>;
 }
 
 function targetOf({ text, urlStart, urlEnd }: RequestParser): string {
