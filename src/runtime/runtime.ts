@@ -99,6 +99,8 @@ export class Runtime implements Device<Kernel> {
   unreferenced = 0;
   private readonly counters = new Int32Array(new SharedArrayBuffer(64));
   private started = false;
+  /** When the last batch of events was collected. */
+  private polledAt = -Infinity;
 
   constructor(kernel: Kernel, host: Host, clock: Clock) {
     this.kernel = kernel;
@@ -191,9 +193,15 @@ export class Runtime implements Device<Kernel> {
     return promise;
   }
 
+  /** The poller has looked within the last millisecond: what it does not know has only just happened. */
+  get hasJustPolled(): boolean {
+    return this.clock.now() - this.polledAt < 1;
+  }
+
   /** One batch of events: walk, then run what became runnable. */
   private readonly onBatch = (n: number): void => {
     if (n < 0) throw new Error(`coronet: the poller stopped: ${errorName(-n)}`);
+    this.polledAt = this.clock.now();
     const runnable = this.poller.collect(n);
     if (observer.turn !== null) observer.turn("poll", runnable.length);
     this.sched.beginTurn(runnable.length);

@@ -14,11 +14,11 @@ import { methodOf, Request } from "../request.ts";
 import type { Response } from "../response.ts";
 import { codingsOf, DecodedBody, WholeBody } from "./decode.ts";
 import { FetchError, failureOf } from "./errors.ts";
-import { Exchange, type Outgoing } from "./exchange.ts";
+import { Exchange, mayRepeat, type Outgoing } from "./exchange.ts";
 import { FetchedResponse } from "./fetched.ts";
 import { type Ending, Limit } from "./limit.ts";
 import { type ClientOptions, type ClientSettings, type FetchInit, settingsOf } from "./options.ts";
-import { dialOrigin, type Origin, Origins } from "./origin.ts";
+import { dialOrigin, idleOf, type Origin, Origins } from "./origin.ts";
 import { outgoingOf } from "./outgoing.ts";
 import { isRedirect, locationOf, nextRequest, type Redirected } from "./redirect.ts";
 
@@ -263,7 +263,7 @@ export class Client {
     limit: Ending | undefined,
   ): Promise<Exchange> {
     for (let retries = 0; ; retries++) {
-      const lease = await this.dial(outgoing, settings, limit);
+      const lease = idleFor(outgoing, limit) ?? (await this.dial(outgoing, settings, limit));
       const exchange = new Exchange(lease, outgoing, settings);
       limit?.over(exchange);
       try {
@@ -302,6 +302,12 @@ export class Client {
   get defaultSettings(): ClientSettings {
     return this.settings;
   }
+}
+
+/** The usual case: nothing to wait for, and nothing to be made for it. */
+function idleFor(outgoing: Outgoing, limit: Ending | undefined): PooledConn | undefined {
+  if (limit?.signal?.aborted === true) return undefined;
+  return idleOf(outgoing.origin, mayRepeat(outgoing));
 }
 
 /** Without the fragment, which is nobody's but the caller's. */
