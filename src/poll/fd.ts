@@ -815,9 +815,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.submit(watch as never);
   }
 
-  /** The fd is used again. */
+  /** The fd is used again. A watch that is still parked says that nothing has come since it was put there. */
   endWatch(watch: Watch): void {
+    const isEmpty = this.parkedOn(READER) === (watch as never);
     this.cancel(watch as never);
+    if (isEmpty) this.pd.rg = null;
     this.state &= ~WATCHED;
   }
 

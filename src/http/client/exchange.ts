@@ -47,6 +47,11 @@ export interface Outgoing {
   onInterim?: ((code: number, list: readonly string[]) => Promise<void>) | undefined;
 }
 
+/** Who is told that an exchange has left its connection. */
+interface Leaving {
+  end(): void;
+}
+
 /** Bodies up to this size are written with the head before the response is looked for. */
 const AT_ONCE = 65_536;
 /** Interim responses before the final one. */
@@ -89,7 +94,7 @@ export class Exchange {
   private wake: (() => void) | undefined = undefined;
   private headDeadline = false;
   private parts: Parts | undefined = undefined;
-  private onLeft: (() => void) | undefined = undefined;
+  private onLeft: Leaving | undefined = undefined;
 
   constructor(lease: PooledConn, outgoing: Outgoing, settings: ClientSettings) {
     this.lease = lease;
@@ -400,7 +405,7 @@ export class Exchange {
     this.tell(false);
     this.parser.stop();
     if (!this.sent) void this.parts?.cancel(this.given?.reason ?? "the request is over");
-    this.onLeft?.();
+    this.onLeft?.end();
   }
 
   private giveBack(lease: PooledConn): boolean {
@@ -412,10 +417,10 @@ export class Exchange {
     return lease.recycle(Math.min(keptFor - 1000, idleTimeout ?? Infinity));
   }
 
-  /** Calls the function once the connection has been left. */
-  whenLeft(call: () => void): void {
-    if (this.ended) call();
-    else this.onLeft = call;
+  /** Tells somebody once the connection has been left. */
+  whenLeft(leaving: Leaving): void {
+    if (this.ended) leaving.end();
+    else this.onLeft = leaving;
   }
 
   /** Ends the exchange at once: whoever waits in it fails with the reason. */
@@ -434,7 +439,7 @@ export class Exchange {
     conn.setTimeouts({ read: null, write: null });
     if (rest.length > 0) lease.unread(rest);
     this.chunk = nothing;
-    this.onLeft?.();
+    this.onLeft?.end();
     return lease;
   }
 
