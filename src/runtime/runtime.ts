@@ -20,6 +20,9 @@ import { parked, type Resolve, resolver } from "./park.ts";
 import { Scheduler } from "./sched.ts";
 import { Timer, Timers } from "./timers.ts";
 
+/** How long ago the poller may have looked for that to count as a moment ago: a turn of many goroutines, in ms. */
+const RECENT_MS = 10;
+
 /** A goroutine that sleeps; a signal ends its sleep early. */
 class Sleeper extends Timer {
   private readonly runtime: Runtime;
@@ -193,9 +196,9 @@ export class Runtime implements Device<Kernel> {
     return promise;
   }
 
-  /** The poller has looked within the last millisecond: what it does not know has only just happened. */
+  /** The poller has looked a moment ago: what it does not know has only just happened. */
   get hasJustPolled(): boolean {
-    return this.clock.now() - this.polledAt < 1;
+    return this.clock.now() - this.polledAt < RECENT_MS;
   }
 
   /** One batch of events: walk, then run what became runnable. */
