@@ -277,6 +277,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if ((state & (READ_SHUT | UNREAD)) !== 0) return this.readLeftover(buffer);
     if (pd.rg !== READY) return -EAGAIN;
     const { kernel } = this.device;
+    if (buffer === scratch && (state & PACKETS) === 0) {
+      return this.received(kernel.recvScratch(this.sysfd), SCRATCH_SIZE);
+    }
     const length = Math.min(buffer.length, MOST_AT_ONCE);
     const n =
       (state & PACKETS) === 0
