@@ -139,7 +139,7 @@ describe("what goes through a reverse proxy", () => {
     assert.equal(url, "/base/a//b/../c?d=%20");
     assert.deepEqual(Object.fromEntries(pairs), {
       host: "example.com",
-      "x-a": "1",
+      "X-A": "1",
       te: "trailers",
       connection: "te",
       forwarded: 'for=127.0.0.1;host="example.com";proto=http',

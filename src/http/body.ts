@@ -262,6 +262,7 @@ async function* once(
 /** The text of a body that need not be waited for. */
 function textNow(source: Source): string | undefined {
   if (typeof source === "string") return wellFormed(source);
+  if (isUint8Array(source)) return decode(source);
   const bytes = source instanceof IncomingSource ? source.incoming.takeNow?.() : undefined;
   return bytes === undefined ? undefined : decode(bytes);
 }

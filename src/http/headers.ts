@@ -47,6 +47,12 @@ export function headerValue(value: unknown): string {
   return text;
 }
 
+/** A head that was parsed: its text, and the places of its fields in it (parser.ts). */
+export interface Head {
+  readonly text: string;
+  readonly spans: readonly number[];
+}
+
 /** What a list of headers can be made from. */
 export type HeadersInit =
   | Headers
@@ -229,6 +235,12 @@ export class Headers {
     return "Headers";
   }
 
+  /** @internal The fields as they came, or as they are by now. */
+  get head(): Head {
+    const { list, text, spans } = this;
+    return list === undefined ? { text, spans } : headOf(list);
+  }
+
   /** @internal The list itself: whoever changes it changes the headers. */
   ownList(): string[] {
     if (this.list !== undefined) return this.list;
@@ -240,6 +252,19 @@ export class Headers {
     this.list = list;
     return list;
   }
+}
+
+function headOf(list: readonly string[]): Head {
+  let text = "";
+  const spans: number[] = [];
+  for (let i = 0; i < list.length; i += 2) {
+    const [name, value] = [list[i] as string, list[i + 1] as string];
+    const at = text.length;
+    const from = at + name.length + 2;
+    spans.push(at, at + name.length, from, from + value.length);
+    text += `${name}: ${value}\r\n`;
+  }
+  return { text, spans };
 }
 
 type HeadersIterator<T> = Generator<T, undefined, undefined>;

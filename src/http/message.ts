@@ -32,7 +32,7 @@ let dateSecond = -1;
 let dateText = "";
 
 /** The Date header of now; made once a second, when somebody asks. */
-function dateLine(): string {
+export function dateLine(): string {
   const second = Math.floor(Date.now() / 1000);
   if (second !== dateSecond) {
     dateSecond = second;
@@ -76,8 +76,14 @@ const simple: Said = { fields: "", close: false, length: -1 };
 
 /** The fields of a response. The result is valid until the next call. Throws for a bad Content-Length. */
 export function fieldsOf(response: Response): Said {
-  const { headerList: list, bodyType } = response;
+  const { passedText } = response;
   simple.close = false;
+  if (passedText !== undefined) {
+    simple.length = response.passedLength;
+    simple.fields = passedText;
+    return simple;
+  }
+  const { headerList: list, bodyType } = response;
   simple.length = -1;
   if (list === undefined) {
     simple.fields =

@@ -328,13 +328,7 @@ export abstract class MessageParser implements Events {
   }
 
   protected isNamed(start: number, name: string): boolean {
-    const { text } = this;
-    for (let i = 0; i < name.length; i++) {
-      const code = text.charCodeAt(start + i);
-      // llhttp lets tokens through and nothing else: what differs by this bit alone is a letter, or "-".
-      if ((code | 0x20) !== name.charCodeAt(i)) return false;
-    }
-    return true;
+    return isNamed(this.text, start, name);
   }
 
   protected value(i: number): string {
@@ -572,6 +566,16 @@ export function takeParser(limits: ParserLimits): RequestParser {
 export function giveParser(parser: RequestParser): void {
   parser.release();
   spare.push(parser);
+}
+
+/** Whether a field's name that begins there and is as long as this one (in lower case) is this one. */
+export function isNamed(text: string, start: number, name: string): boolean {
+  for (let i = 0; i < name.length; i++) {
+    const code = text.charCodeAt(start + i);
+    // llhttp lets tokens through and nothing else: what differs by this bit alone is a letter, or "-".
+    if ((code | 0x20) !== name.charCodeAt(i)) return false;
+  }
+  return true;
 }
 
 /** The value of the field at spans[i], without the white space around it. */

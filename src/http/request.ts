@@ -13,7 +13,7 @@ import {
   sourceOf,
 } from "./body.ts";
 import { HTTPError } from "./errors.ts";
-import { Headers, type HeadersInit, headerName } from "./headers.ts";
+import { type Head, Headers, type HeadersInit, headerName } from "./headers.ts";
 
 /** What a request is made with. */
 export interface RequestInit {
@@ -134,6 +134,11 @@ export class Request extends Body {
   get signal(): AbortSignal {
     this.given ??= this.arrived?.signal ?? never;
     return this.given;
+  }
+
+  /** @internal Its fields as they came, or as somebody has changed them. */
+  get head(): Head {
+    return this.madeHeaders === undefined ? (this.arrived as Arrived) : this.madeHeaders.head;
   }
 
   /** @internal The request target as it was sent; undefined of a request that was made by hand. */

@@ -203,6 +203,16 @@ export class Response extends Body {
     return this.list;
   }
 
+  /** @internal Fields that are written as they are: a Date among them, and nothing that is the server's to say. */
+  get passedText(): string | undefined {
+    return undefined;
+  }
+
+  /** @internal The Content-Length that goes with them; -1 without one. */
+  get passedLength(): number {
+    return -1;
+  }
+
   /** @internal The type that its body brings along. */
   get bodyType(): string | undefined {
     return this.kind;

@@ -12,6 +12,7 @@ import { TCPConn } from "../net/tcp.ts";
 import { IncomingSource } from "./body.ts";
 import { HTTPError } from "./errors.ts";
 import { FileBody } from "./file_body.ts";
+import type { Latin1Buffer } from "./llhttp.ts";
 import { type Framing, fieldsOf, headOf, plainHead } from "./message.ts";
 import { BodyFailure, partsOf, sendParts } from "./parts.ts";
 import type { Request } from "./request.ts";
@@ -50,6 +51,14 @@ function comesInParts(source: Sendable): source is ReadableStream<Uint8Array> | 
 
 /** Bodies up to this size are copied behind their head, which costs less than a list of buffers. */
 const COPIED = 16_384;
+
+/** Bytes up to so many go with their head as a text of latin1, which needs no buffer for both. */
+const AS_TEXT = 2048;
+const { latin1Slice } = Buffer.prototype as Latin1Buffer;
+
+function latin1Of(bytes: Uint8Array): string {
+  return latin1Slice.call(bytes, 0, bytes.length);
+}
 
 const noBody: Framing = { kind: "none" };
 const chunked: Framing = { kind: "chunked" };
@@ -96,10 +105,10 @@ export function sendResponse(exchange: Exchange, response: Response): Promise<un
 /** The usual response: a text, and nothing said about how to send it. */
 function isPlain(exchange: Exchange, response: Response): boolean {
   return (
+    typeof response.source === "string" &&
     response.status === 200 &&
     response.headerList === undefined &&
     response.statusText === "" &&
-    typeof response.source === "string" &&
     !response.bodyUsed &&
     exchange.keepAlive &&
     exchange.version === 11 &&
@@ -180,7 +189,7 @@ function sendMessage(
     // As many bytes as characters: all of them are ASCII.
     const isText = fixed.length === source.length && source.length <= COPIED;
     if (isText) return exchange.send(head + source);
-  }
+  } else if (source.length <= AS_TEXT) return exchange.send(head + latin1Of(source));
   const { length } = fixed;
   const flushed = exchange.flush();
   if (flushed === undefined) return sendBody(exchange.conn, head, source, length);

@@ -463,6 +463,19 @@ export function connect(address: string, options: ConnectOptions = {}): Promise<
   }
 }
 
+/**
+ * @internal The idle connection of a pool, at once, for a caller that calls connect() when there is none. One
+ * that `canDoWithout` may get a connection that its peer has closed in this very moment.
+ */
+export function connectIdle(
+  pool: string,
+  network: StreamNetwork,
+  canDoWithout: boolean,
+): PooledConn | undefined {
+  const link = poolOf(pool, network).takeIdle(canDoWithout);
+  return link === undefined ? undefined : new PooledConn(link, undefined);
+}
+
 function lease(link: Link, { idleTimeout }: PoolOptions): PooledConn {
   return new PooledConn(link, idleTimeout);
 }

@@ -15,7 +15,8 @@
  *  - Nobody waits while a place is free or a connection is idle. Whoever waits longest is served first:
  *    with a connection that comes back, or with the place of one that is gone and a dial of its own.
  *  - An idle connection has a watch on its fd and nothing to read; what arrives there closes it. It is
- *    probed once more before it is given out, for what came after the poller's last look.
+ *    probed once more before it is given out, for what came after the poller's last look; unless that was
+ *    just now, and its taker can do without it.
  *  - Idle connections stand in the order in which they came back: the newest is given out first, the
  *    oldest is evicted. One timer per pool closes those whose time is up.
  */
@@ -245,14 +246,18 @@ export class Pool {
     if (poolSize !== undefined || backlog !== undefined) this.admit();
   }
 
-  /** The connection that came back last and is still good. */
-  takeIdle(): Link | undefined {
+  /**
+   * The connection that came back last and is still good. A caller that can do without when it turns out to
+   * be dead after all is given one without a probe, if the poller has just looked.
+   */
+  takeIdle(canDoWithout = false): Link | undefined {
+    const isFresh = canDoWithout && this.runtime.hasJustPolled;
     for (;;) {
       const link = this.idle.pop();
       if (link === undefined) return undefined;
       const { fd } = link.conn;
       fd.endWatch(link.watch as IdleWatch);
-      if (fd.probe() === -EAGAIN) return this.reuse(link);
+      if (isFresh || fd.probe() === -EAGAIN) return this.reuse(link);
       this.closedByPeer++;
       this.discard(link);
     }

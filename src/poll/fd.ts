@@ -277,6 +277,9 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if ((state & (READ_SHUT | UNREAD)) !== 0) return this.readLeftover(buffer);
     if (pd.rg !== READY) return -EAGAIN;
     const { kernel } = this.device;
+    if (buffer === scratch && (state & PACKETS) === 0) {
+      return this.received(kernel.recvScratch(this.sysfd), SCRATCH_SIZE);
+    }
     const length = Math.min(buffer.length, MOST_AT_ONCE);
     const n =
       (state & PACKETS) === 0
@@ -815,9 +818,11 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     this.submit(watch as never);
   }
 
-  /** The fd is used again. */
+  /** The fd is used again. A watch that is still parked says that nothing has come since it was put there. */
   endWatch(watch: Watch): void {
+    const isEmpty = this.parkedOn(READER) === (watch as never);
     this.cancel(watch as never);
+    if (isEmpty) this.pd.rg = null;
     this.state &= ~WATCHED;
   }
 

@@ -20,6 +20,9 @@ import { parked, type Resolve, resolver } from "./park.ts";
 import { Scheduler } from "./sched.ts";
 import { Timer, Timers } from "./timers.ts";
 
+/** How long ago the poller may have looked for that to count as a moment ago: a turn of many goroutines, in ms. */
+const RECENT_MS = 10;
+
 /** A goroutine that sleeps; a signal ends its sleep early. */
 class Sleeper extends Timer {
   private readonly runtime: Runtime;
@@ -99,6 +102,8 @@ export class Runtime implements Device<Kernel> {
   unreferenced = 0;
   private readonly counters = new Int32Array(new SharedArrayBuffer(64));
   private started = false;
+  /** When the last batch of events was collected. */
+  private polledAt = -Infinity;
 
   constructor(kernel: Kernel, host: Host, clock: Clock) {
     this.kernel = kernel;
@@ -191,9 +196,15 @@ export class Runtime implements Device<Kernel> {
     return promise;
   }
 
+  /** The poller has looked a moment ago: what it does not know has only just happened. */
+  get hasJustPolled(): boolean {
+    return this.clock.now() - this.polledAt < RECENT_MS;
+  }
+
   /** One batch of events: walk, then run what became runnable. */
   private readonly onBatch = (n: number): void => {
     if (n < 0) throw new Error(`coronet: the poller stopped: ${errorName(-n)}`);
+    this.polledAt = this.clock.now();
     const runnable = this.poller.collect(n);
     if (observer.turn !== null) observer.turn("poll", runnable.length);
     this.sched.beginTurn(runnable.length);

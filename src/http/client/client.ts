@@ -1,26 +1,27 @@
 /**
  * client.ts: fetch(), and clients with settings of their own.
  *
- *     fetch ── Draft ──▶ Outgoing ──▶ Exchange on a pooled connection ──▶ FetchedResponse
+ *     fetch ── Redirected ──▶ Outgoing ──▶ Exchange on a pooled connection ──▶ FetchedResponse
  *       ▲                                   │ dead before it was used: another one
  *       └────────────── redirect ───────────┘
  */
 import type { PooledConn } from "../../net/cosocket.ts";
 import type { PoolOptions } from "../../net/pool.ts";
 import { closeIdle, poolStats } from "../../net/pool.ts";
-import { traced } from "../../runtime/traced.ts";
+import { type Trace, traced } from "../../runtime/traced.ts";
 import { IncomingSource, type Source, sourceOf } from "../body.ts";
 import { findIn, headerList } from "../headers.ts";
 import { methodOf, Request } from "../request.ts";
 import type { Response } from "../response.ts";
 import { codingsOf, DecodedBody, WholeBody } from "./decode.ts";
 import { FetchError, failureOf } from "./errors.ts";
-import { Exchange, type Outgoing } from "./exchange.ts";
+import { Exchange, mayRepeat, type Outgoing } from "./exchange.ts";
 import { FetchedResponse } from "./fetched.ts";
 import { type Ending, Limit } from "./limit.ts";
 import { type ClientOptions, type ClientSettings, type FetchInit, settingsOf } from "./options.ts";
-import { dialOrigin, type Origin, Origins } from "./origin.ts";
+import { dialOrigin, idleOf, type Origin, Origins } from "./origin.ts";
 import { outgoingOf } from "./outgoing.ts";
+import { type Place, placeOf } from "./place.ts";
 import { isRedirect, locationOf, nextRequest, type Redirected } from "./redirect.ts";
 
 /** Idle connections to each origin. */
@@ -68,7 +69,7 @@ export class Client {
   private readonly defaults: readonly string[];
   private readonly prefix: string;
   private readonly origins: Origins;
-  private readonly urls = new Map<string, URL>();
+  private readonly places = new Map<string, Place>();
 
   constructor(options: ClientOptions = {}) {
     this.options = options;
@@ -84,40 +85,35 @@ export class Client {
    * As the standard's fetch: resolves when the head of the response has come. The method stands by itself:
    * it may be taken out of its client.
    */
-  readonly fetch = async (
+  readonly fetch = (
     input: string | URL | Request | globalThis.Request,
     init: FetchInit = {},
   ): Promise<Response> => {
-    const from = typeof input === "object" && !(input instanceof URL) ? input : undefined;
-    const task = this.taskOf(init, from);
-    const signal = init.signal === undefined ? from?.signal : (init.signal ?? undefined);
-    if (signal?.aborted === true) throw signal.reason;
-    const request = this.requestOf(
-      from === undefined ? (input as string | URL) : from.url,
-      init,
-      from,
-    );
-    if (traced.fetch === null) return await this.run(request, task, signal, from);
-    const { method, url, headers } = request;
-    const addHeader = (name: string, value: string): void => {
-      headers.push(...headerList([[name, value]]));
-    };
-    const message = { method, url: url.href, addHeader };
-    return await traced.fetch(message, () => this.run(request, task, signal, from));
+    try {
+      const from = typeof input === "object" && !(input instanceof URL) ? input : undefined;
+      const task = this.taskOf(init, from);
+      const signal = init.signal === undefined ? from?.signal : (init.signal ?? undefined);
+      if (signal?.aborted === true) throw signal.reason;
+      const place = this.placeOf(from === undefined ? (input as string | URL) : from.url, task);
+      const request = this.requestOf(place, init, from);
+      const { total } = task.settings;
+      // Most requests have neither: they carry nothing along.
+      const none = total === null && (signal === undefined || isNever(signal, from));
+      const run = (): Promise<Response> =>
+        none ? this.follow(request, task, undefined) : this.limited(request, task, signal);
+      return traced.fetch === null ? run() : tracedFetch(traced.fetch, request, run);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
 
-  /** As fetch, of what has been checked. */
-  private async run(
+  private async limited(
     request: Redirected,
     task: Task,
     signal: AbortSignal | undefined,
-    from: Request | globalThis.Request | undefined,
-  ): Promise<FetchedResponse> {
+  ): Promise<Response> {
     const { total } = task.settings;
-    // Most requests have neither: they carry nothing along.
-    const none = total === null && (signal === undefined || isNever(signal, from));
-    if (none) return await this.follow(request, task, undefined);
-    const limit = new Limit(signal, total, () => this.late(request, task, total as number));
+    const limit = new Limit(signal, total, () => late(request, total as number));
     try {
       return await this.follow(request, task, limit);
     } catch (error) {
@@ -151,11 +147,10 @@ export class Client {
   }
 
   private requestOf(
-    input: string | URL,
+    place: Place,
     init: FetchInit,
     from: Request | globalThis.Request | undefined,
   ): Redirected {
-    const url = this.urlOf(input);
     const method = methodOf(init.method ?? from?.method ?? "GET");
     if (FORBIDDEN.has(method.toUpperCase()))
       throw new TypeError(`fetch: ${method} is not for fetch`);
@@ -181,13 +176,13 @@ export class Client {
       const name = this.defaults[i] as string;
       if (findIn(headers, name) === null) headers.push(name, this.defaults[i + 1] as string);
     }
-    return { method, url, headers, source };
+    return { method, place, headers, source };
   }
 
-  private urlOf(input: string | URL): URL {
+  private placeOf(input: string | URL, { socketPath }: Task): Place {
     const text = typeof input === "string" ? input : undefined;
-    const known = text === undefined ? undefined : this.urls.get(text);
-    if (known !== undefined) return known;
+    const known = text === undefined ? undefined : this.places.get(text);
+    if (known !== undefined && known.socketPath === socketPath) return known;
     const url = new URL(input);
     if (url.protocol !== "http:" && url.protocol !== "https:") {
       throw new TypeError(`fetch: expected an url of http:, got ${url.protocol}`);
@@ -198,19 +193,12 @@ export class Client {
         `fetch: the url has a user name or password (${safe}): give an Authorization header`,
       );
     }
+    const place = placeOf(url, this.origins, socketPath);
     if (text !== undefined && text.length < 500) {
-      if (this.urls.size >= MOST_URLS) this.urls.clear();
-      this.urls.set(text, url);
+      if (this.places.size >= MOST_URLS) this.places.clear();
+      this.places.set(text, place);
     }
-    return url;
-  }
-
-  private late({ method, url }: Redirected, task: Task, total: number): Error {
-    const { network, address } = this.origins.of(url, task.socketPath);
-    const text = `not done after ${total} ms in all`;
-    const code = "ERR_DEADLINE";
-    const what = { method, url: url.href, network, address, phase: "body" as const };
-    return new FetchError({ ...what, code, text, timeout: true });
+    return place;
   }
 
   /** Sends a request and those that its redirects lead to. */
@@ -221,23 +209,11 @@ export class Client {
   ): Promise<FetchedResponse> {
     let request = first;
     const most = this.options.maxRedirects ?? MOST_REDIRECTS;
+    const { decode, settings } = task;
     for (let redirects = 0; ; redirects++) {
-      const { method, url, headers, source } = request;
-      const origin = this.origins.of(url, task.socketPath);
-      const target = url.pathname + url.search;
-      const { decode, settings } = task;
-      const outgoing = outgoingOf({
-        method,
-        url: url.href,
-        target,
-        origin,
-        headers,
-        source,
-        decode,
-      });
+      const outgoing = outgoingOf(request, decode);
       const exchange = await this.exchange(outgoing, settings, limit);
-      const { parser } = exchange;
-      if (task.redirect !== "manual" && isRedirect(parser.code)) {
+      if (task.redirect !== "manual" && isRedirect(exchange.parser.code)) {
         const next = this.redirected(exchange, request, task, redirects, most);
         if (next !== undefined) {
           exchange.skip();
@@ -246,7 +222,7 @@ export class Client {
         }
       }
       limit?.last(exchange);
-      return responseOf(exchange, urlOf(url), redirects > 0, decode);
+      return responseOf(exchange, request.place.href, redirects > 0, decode);
     }
   }
 
@@ -264,7 +240,9 @@ export class Client {
     try {
       if (task.redirect === "error") throw new Error(`it answers ${parser.code}, a redirect`);
       if (redirects >= most) throw new Error(`there were ${most} redirects before`);
-      return nextRequest(request, parser.code, locationOf(location as string, request.url));
+      const { url, socketPath } = request.place;
+      const to = placeOf(locationOf(location as string, url), this.origins, socketPath);
+      return nextRequest(request, parser.code, to);
     } catch (error) {
       const { message } = error as Error;
       const failure = exchange.error("head", "ERR_REDIRECT", `the redirect is refused: ${message}`);
@@ -280,7 +258,7 @@ export class Client {
     limit: Ending | undefined,
   ): Promise<Exchange> {
     for (let retries = 0; ; retries++) {
-      const lease = await this.dial(outgoing, settings, limit);
+      const lease = idleFor(outgoing, limit) ?? (await this.dial(outgoing, settings, limit));
       const exchange = new Exchange(lease, outgoing, settings);
       limit?.over(exchange);
       try {
@@ -321,9 +299,30 @@ export class Client {
   }
 }
 
-/** Without the fragment, which is nobody's but the caller's. */
-function urlOf({ href, hash }: URL): string {
-  return hash === "" ? href : href.slice(0, -hash.length);
+/** The usual case: nothing to wait for, and nothing to be made for it. */
+function idleFor(outgoing: Outgoing, limit: Ending | undefined): PooledConn | undefined {
+  if (limit?.signal?.aborted === true) return undefined;
+  return idleOf(outgoing.origin, mayRepeat(outgoing));
+}
+
+/** A tracer may add headers: a request says by them which trace it belongs to. */
+function tracedFetch(
+  trace: Trace,
+  { method, place, headers }: Redirected,
+  run: () => Promise<Response>,
+): Promise<Response> {
+  const addHeader = (name: string, value: string): void => {
+    headers.push(...headerList([[name, value]]));
+  };
+  return trace({ method, url: place.href, addHeader }, run);
+}
+
+function late({ method, place }: Redirected, total: number): Error {
+  const { network, address } = place.origin;
+  const text = `not done after ${total} ms in all`;
+  const code = "ERR_DEADLINE";
+  const what = { method, url: place.href, network, address, phase: "body" as const };
+  return new FetchError({ ...what, code, text, timeout: true });
 }
 
 /** The signal of a request that was made by hand without one: it never comes. */

@@ -13,11 +13,13 @@
  */
 import { copy } from "../../io/copy.ts";
 import { readChunk } from "../../io/io.ts";
-import { type BaseConn, writeLatin1 } from "../../net/conn.ts";
+import { type BaseConn, readNow, waitReady, writeLatin1 } from "../../net/conn.ts";
 import type { PooledConn } from "../../net/cosocket.ts";
 import { NetError } from "../../net/errors.ts";
 import type { SocketConn } from "../../net/socket.ts";
+import { chunkOf } from "../../poll/buffers.ts";
 import { type Incoming, IncomingSource, type Source } from "../body.ts";
+import { llhttp } from "../llhttp.ts";
 import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
 import { FetchError, type FetchPhase, failureOf } from "./errors.ts";
 import type { ClientSettings } from "./options.ts";
@@ -43,6 +45,11 @@ export interface Outgoing {
   readonly upgrades: boolean;
   /** Told of interim responses, but for 100. */
   onInterim?: ((code: number, list: readonly string[]) => Promise<void>) | undefined;
+}
+
+/** Who is told that an exchange has left its connection. */
+interface Leaving {
+  end(): void;
 }
 
 /** Bodies up to this size are written with the head before the response is looked for. */
@@ -77,15 +84,17 @@ export class Exchange {
   private at = 0;
   /** A byte of an answer has come. */
   private answered = false;
+  private interim = 0;
   private sent = false;
   private sendError: unknown = undefined;
   private ended = false;
+  private registered = false;
   /** Whether the server wants the body that waits for its word, as far as it has said so. */
   private wanted: boolean | undefined = undefined;
   private wake: (() => void) | undefined = undefined;
   private headDeadline = false;
   private parts: Parts | undefined = undefined;
-  private onLeft: (() => void) | undefined = undefined;
+  private onLeft: Leaving | undefined = undefined;
 
   constructor(lease: PooledConn, outgoing: Outgoing, settings: ClientSettings) {
     this.lease = lease;
@@ -105,15 +114,11 @@ export class Exchange {
     conn.setTimeouts({ read: isSentAtOnce ? settings.head : null, write: settings.send });
     try {
       if (isSentAtOnce) {
-        try {
-          await this.sendAtOnce();
-          this.sent = true;
-        } catch (error) {
-          // A server may answer and close without having read everything: its answer counts.
-          this.sendError = error;
-        }
+        const sending = this.sendAtOnce();
+        if (sending !== undefined) await this.untilSent(sending);
+        this.sent = this.sendError === undefined;
       } else void this.sendInParts();
-      await this.readHead();
+      for (let wait = this.readHead(); wait !== undefined; wait = this.readHead()) await wait;
       if (!this.parser.done) conn.setTimeouts({ read: settings.bodyIdle });
     } catch (error) {
       const { sendError } = this;
@@ -124,21 +129,27 @@ export class Exchange {
     }
   }
 
+  /** A server may answer and close without having read everything: its answer counts. */
+  private async untilSent(sending: Promise<number>): Promise<void> {
+    try {
+      await sending;
+    } catch (error) {
+      this.sendError = error;
+    }
+  }
+
   /**
    * The connection came from the pool and was dead: another one may be tried. Only if nobody can have acted
    * on the request, or if acting twice does no harm.
    */
   mayRetry(error: unknown): boolean {
-    const { method, source, head } = this.outgoing;
     if (this.answered || this.given !== undefined || this.lease.reusedTimes === 0) return false;
     if (!(error instanceof FetchError && GONE.has(error.code))) return false;
-    if (!(source === null || typeof source === "string" || source instanceof Uint8Array)) {
-      return false;
-    }
-    const { sendError } = this;
+    const { outgoing, sendError } = this;
+    if (!isWhole(outgoing.source)) return false;
     const nothingSent =
       sendError !== undefined && ((sendError as { bytesWritten?: number }).bytesWritten ?? 0) === 0;
-    return nothingSent || isIdempotent(method, head);
+    return nothingSent || mayRepeat(outgoing);
   }
 
   private get isSentAtOnce(): boolean {
@@ -203,25 +214,44 @@ export class Exchange {
 
   // ---- the head of the response
 
-  private async readHead(): Promise<void> {
-    for (let interim = 0; ; ) {
+  /** Reads the head as far as it is here: what has to be waited for, or undefined when it is complete. */
+  private readHead(): Promise<void> | undefined {
+    for (;;) {
       const { parser } = this;
-      if (this.at === this.chunk.length) {
+      if (this.at < this.chunk.length) this.at = parser.parse(this.chunk, this.at);
+      else {
         if (this.answered) this.limitHead();
-        await this.nextChunk();
-        this.answered = true;
+        if (!this.readInto(parser)) return this.conn[waitReady]();
       }
-      this.at = parser.parse(this.chunk, this.at);
       if (parser.status !== 0) throw this.malformed(parser);
       if (!parser.headDone) continue;
       const { code } = parser;
       if (code >= 200 || (code === 101 && this.outgoing.upgrades)) break;
       if (code === 101) throw this.malformedFor("it changes to a protocol that nobody asked for");
-      if (++interim > MOST_INTERIM) throw this.malformedFor("there are too many interim responses");
-      await this.passOver(parser);
+      if (++this.interim > MOST_INTERIM) {
+        throw this.malformedFor("there are too many interim responses");
+      }
+      const told = this.passOver(parser);
+      if (told !== undefined) return told;
     }
     if (this.headDeadline) this.conn.setReadDeadline(null);
     this.tell(false);
+    return undefined;
+  }
+
+  /** Reads into the parser's own memory: no chunk is made of most responses. False when nothing is there. */
+  private readInto(parser: ResponseParser): boolean {
+    const lib = llhttp();
+    const n = this.conn[readNow](lib.input);
+    if (n < 0) return false;
+    if (n === 0) throw this.endedInHead();
+    this.answered = true;
+    lib.drop();
+    const used = parser.parseInput(n);
+    if (used === n) return true;
+    this.chunk = chunkOf(lib.bytes, used, n - used);
+    this.at = 0;
+    return true;
   }
 
   /** Bounds how long the rest of the head may take: each read by itself may be in time. */
@@ -233,27 +263,23 @@ export class Exchange {
   }
 
   /** An interim response: 100 lets the body go, others are told to whoever asks. */
-  private async passOver(parser: ResponseParser): Promise<void> {
+  private passOver(parser: ResponseParser): Promise<void> | undefined {
     const { onInterim, method } = this.outgoing;
     if (parser.code === 100) this.tell(true);
-    else if (onInterim !== undefined) await onInterim(parser.code, fieldsOf(parser));
+    const told = parser.code === 100 ? undefined : onInterim?.(parser.code, fieldsOf(parser));
     giveResponseParser(parser);
     this.parser = takeResponseParser(method, this.settings);
     // The next one has its own time.
     if (this.headDeadline) this.conn.setReadDeadline(null);
     this.headDeadline = false;
+    return told;
   }
 
-  private async nextChunk(): Promise<void> {
-    const chunk = await this.conn[readChunk]();
-    if (chunk === null) {
-      if (this.sendError !== undefined) throw this.sendError;
-      throw this.answered
-        ? this.error("head", "ERR_RESPONSE_TRUNCATED", "the response ended in its head")
-        : this.error("head", "ERR_UNEXPECTED_EOF", "the server closed without a response");
-    }
-    this.chunk = chunk;
-    this.at = 0;
+  private endedInHead(): unknown {
+    if (this.sendError !== undefined) return this.sendError;
+    return this.answered
+      ? this.error("head", "ERR_RESPONSE_TRUNCATED", "the response ended in its head")
+      : this.error("head", "ERR_UNEXPECTED_EOF", "the server closed without a response");
   }
 
   // ---- its body
@@ -277,7 +303,10 @@ export class Exchange {
 
   private arriving(parser: ResponseParser): IncomingSource {
     const body = new ResponseBody(this, parser);
-    if (!parser.done) forgotten.register(body, this, this);
+    if (!parser.done) {
+      forgotten.register(body, this, this);
+      this.registered = true;
+    }
     return new IncomingSource(body);
   }
 
@@ -368,7 +397,7 @@ export class Exchange {
   private leave(reusable: boolean): void {
     if (this.ended) return;
     this.ended = true;
-    forgotten.unregister(this);
+    if (this.registered) forgotten.unregister(this);
     const { lease } = this;
     if (!(reusable && this.giveBack(lease))) void lease.close();
     this.chunk = nothing;
@@ -376,7 +405,7 @@ export class Exchange {
     this.tell(false);
     this.parser.stop();
     if (!this.sent) void this.parts?.cancel(this.given?.reason ?? "the request is over");
-    this.onLeft?.();
+    this.onLeft?.end();
   }
 
   private giveBack(lease: PooledConn): boolean {
@@ -388,10 +417,10 @@ export class Exchange {
     return lease.recycle(Math.min(keptFor - 1000, idleTimeout ?? Infinity));
   }
 
-  /** Calls the function once the connection has been left. */
-  whenLeft(call: () => void): void {
-    if (this.ended) call();
-    else this.onLeft = call;
+  /** Tells somebody once the connection has been left. */
+  whenLeft(leaving: Leaving): void {
+    if (this.ended) leaving.end();
+    else this.onLeft = leaving;
   }
 
   /** Ends the exchange at once: whoever waits in it fails with the reason. */
@@ -410,7 +439,7 @@ export class Exchange {
     conn.setTimeouts({ read: null, write: null });
     if (rest.length > 0) lease.unread(rest);
     this.chunk = nothing;
-    this.onLeft?.();
+    this.onLeft?.end();
     return lease;
   }
 
@@ -476,6 +505,11 @@ const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 /** Whether doing it twice is as good as doing it once: by its method, or because the caller says so. */
 export function isIdempotent(method: string, head: string): boolean {
   return IDEMPOTENT.has(method) || /\r\n(?:x-)?idempotency-key:/i.test(head);
+}
+
+/** Whether it may be sent again on another connection, when one has failed before it answered. */
+export function mayRepeat({ method, head, source }: Outgoing): boolean {
+  return isWhole(source) && isIdempotent(method, head);
 }
 
 /** Names and values of a response's fields in turn. */

@@ -40,7 +40,7 @@ export class Limit implements Ending {
   }
 
   last(exchange: Exchange): void {
-    exchange.whenLeft(() => this.end());
+    exchange.whenLeft(this);
   }
 
   end(): void {

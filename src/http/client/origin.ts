@@ -5,7 +5,7 @@
  * and the server's name are part of it, as the scheme and the host.
  */
 import { networkOf, type StreamNetwork } from "../../net/addr.ts";
-import { type ConnectOptions, connect, type PooledConn } from "../../net/cosocket.ts";
+import { type ConnectOptions, connect, connectIdle, type PooledConn } from "../../net/cosocket.ts";
 import { FetchError } from "./errors.ts";
 
 /** Origins that are remembered. */
@@ -55,6 +55,11 @@ export class Origins {
     this.known.set(key, made);
     return made;
   }
+}
+
+/** A connection to an origin that is idle in its pool, if there is one: see connectIdle. */
+export function idleOf(origin: Origin, canDoWithout: boolean): PooledConn | undefined {
+  return origin.tls ? undefined : connectIdle(origin.pool, origin.network, canDoWithout);
 }
 
 /** A connection to an origin, idle in its pool or new. Here, and nowhere else, TLS comes in. */

@@ -7,30 +7,17 @@
 import type { Source } from "../body.ts";
 import { ACCEPTED } from "./decode.ts";
 import type { Outgoing } from "./exchange.ts";
-import type { Origin } from "./origin.ts";
-
-/** A request, before it is text. */
-export interface Draft {
-  method: string;
-  url: string;
-  /** Path and query. */
-  target: string;
-  origin: Origin;
-  /** Names in lower case and values in turn. */
-  headers: readonly string[];
-  source: Source;
-  /** Compressed bodies are decoded: they are asked for. */
-  decode: boolean;
-}
+import type { Redirected } from "./redirect.ts";
 
 /** Methods whose body is told about even when there is none (RFC 9110, 8.6). */
 const HAS_BODY = new Set(["POST", "PUT", "PATCH"]);
 
 const CLOSE = /(?:^|,)\s*close\s*(?:,|$)/i;
 
-/** The request as it is sent. Throws a TypeError for a Content-Length that is not the body's. */
-export function outgoingOf(draft: Draft): Outgoing {
-  const { method, url, target, origin, headers, source, decode } = draft;
+/** The request as it is sent; with `decode` compressed bodies are asked for. Throws a TypeError for a Content-Length that is not the body's. */
+export function outgoingOf(request: Redirected, decode: boolean): Outgoing {
+  const { method, place, headers, source } = request;
+  const { target, origin } = place;
   let fields = "";
   let { host } = origin;
   let declared = -1;
@@ -85,7 +72,7 @@ export function outgoingOf(draft: Draft): Outgoing {
     (close ? "connection: close\r\n" : "") +
     (expects ? "expect: 100-continue\r\n" : "") +
     framingLine(method, source, length);
-  return { method, url, origin, head, source, length, expects, close, upgrades: false };
+  return { method, url: place.href, origin, head, source, length, expects, close, upgrades: false };
 }
 
 function framingLine(method: string, source: Source, length: number): string {

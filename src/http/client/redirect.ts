@@ -2,11 +2,12 @@
  * redirect.ts: what the next request of a redirect is (fetch.spec.whatwg.org, HTTP-redirect fetch).
  */
 import type { Source } from "../body.ts";
+import type { Place } from "./place.ts";
 
 /** A request, as far as a redirect changes it. */
 export interface Redirected {
   method: string;
-  url: URL;
+  place: Place;
   headers: string[];
   source: Source;
 }
@@ -50,7 +51,7 @@ export function locationOf(value: string, from: URL): URL {
 }
 
 /** The request that follows a redirect. Throws an Error for a body that was a stream and is spent. */
-export function nextRequest(request: Redirected, status: number, url: URL): Redirected {
+export function nextRequest(request: Redirected, status: number, place: Place): Redirected {
   let { method, headers, source } = request;
   const toGet =
     ((status === 301 || status === 302) && method === "POST") ||
@@ -62,8 +63,8 @@ export function nextRequest(request: Redirected, status: number, url: URL): Redi
   } else if (source !== null && typeof source !== "string" && !(source instanceof Uint8Array)) {
     throw new Error("the request's body was a stream, which cannot be sent again");
   }
-  if (url.origin !== request.url.origin) headers = without(headers, OF_ORIGIN);
-  return { method, url, headers, source };
+  if (place.origin.name !== request.place.origin.name) headers = without(headers, OF_ORIGIN);
+  return { method, place, headers, source };
 }
 
 function without(headers: readonly string[], names: ReadonlySet<string>): string[] {

@@ -8,30 +8,30 @@
 import { type BaseConn, type Conn, writeLatin1 } from "../../net/conn.ts";
 import { NetError } from "../../net/errors.ts";
 import { SocketConn } from "../../net/socket.ts";
-import { type Runtime, runtime } from "../../runtime/runtime.ts";
-import { Timer } from "../../runtime/timers.ts";
+import { runtime } from "../../runtime/runtime.ts";
 import { IncomingSource, type Source } from "../body.ts";
 import { Client } from "../client/client.ts";
 import { FetchError } from "../client/errors.ts";
 import { type Exchange, isIdempotent, type Outgoing } from "../client/exchange.ts";
-import type { Ending } from "../client/limit.ts";
 import type { ClientSettings } from "../client/options.ts";
 import { HTTPError } from "../errors.ts";
-import { Headers, headerList } from "../headers.ts";
+import { Headers } from "../headers.ts";
 import { IncomingBody } from "../incoming.ts";
 import type { RequestInfo } from "../info.ts";
 import type { Request } from "../request.ts";
 import { Response } from "../response.ts";
 import { chooser } from "./balance.ts";
 import { Checks } from "./checks.ts";
-import { addForwarded, requestFields, responseFields } from "./fields.ts";
+import { dropFields, listOf, RequestFields, responseText } from "./fields.ts";
+import { clientGone, Leavers } from "./leaving.ts";
 import { atLeast, type Choose, DEFAULTS, type ProxyOptions } from "./options.ts";
 import { PassedResponse } from "./passed.ts";
 import { tunnel } from "./tunnel.ts";
 import { Upstream } from "./upstream.ts";
 
-/** A request that takes longer than this is watched for its client leaving, in ms. */
-const WATCHED_AFTER_MS = 20;
+const TRAILERS = "te: trailers\r\nconnection: te\r\n";
+const MODERN = /^[^\r\n]* HTTP\/1\.1\r?(?:\n|$)/;
+const WHOLE_URL = /^[a-z][a-z\d+.-]*:\/\//i;
 
 /** A reverse proxy: a handler for serve(), or a function for one's own handler to call. */
 export interface ReverseProxy extends Disposable {
@@ -45,8 +45,8 @@ export interface ReverseProxy extends Disposable {
 interface Passage {
   request: Request;
   info: RequestInfo;
-  /** Fields for the upstream, in turn. */
-  fields: string[];
+  /** Fields for the upstream, as text. */
+  fields: string;
   /** Whom the client asks for, or whom a change of the headers says. */
   host: string;
   source: Source;
@@ -54,8 +54,6 @@ interface Passage {
   expects: boolean;
   /** The protocol that the client asks for. */
   upgrade: string;
-  /** The client knows of interim responses. */
-  modern: boolean;
 }
 
 class Forwarder {
@@ -66,7 +64,7 @@ class Forwarder {
   private readonly choose: Choose;
   private readonly retries: number;
   private readonly checks: Checks | undefined;
-  private readonly runtime: Runtime;
+  private readonly leavers: Leavers;
 
   constructor(options: ProxyOptions) {
     const { timeouts, limits = {}, pool = {}, upstreams, check } = options;
@@ -83,7 +81,7 @@ class Forwarder {
     const most = upstreams.length === 1 ? 0 : maxFails;
     this.upstreams = upstreams.map((each) => new Upstream(each, this.client, most, failTime));
     this.checks = check === undefined ? undefined : new Checks(this.client, this.upstreams, check);
-    this.runtime = runtime();
+    this.leavers = new Leavers(runtime());
   }
 
   close(): void {
@@ -99,7 +97,7 @@ class Forwarder {
       // What has come whole can be sent in one piece, and again.
       const { incoming } = source;
       if (incoming.arrived && incoming.trailers.length === 0) {
-        passage.source = await incoming.readAll();
+        passage.source = incoming.takeNow() ?? (await incoming.readAll());
         passage.expects = false;
       }
     }
@@ -107,9 +105,16 @@ class Forwarder {
     for (let retries = this.retries; ; retries--) {
       const upstream = this.next(passage, tried);
       if (upstream === undefined) break;
+      const leaver = this.leavers.begin(info, upstream);
       try {
-        return await this.pass(passage, upstream);
+        const outgoing = this.outgoingFor(passage, upstream);
+        const exchange = await this.client.exchange(outgoing, this.settings, leaver);
+        upstream.succeed();
+        leaver.last(exchange);
+        if (exchange.parser.code === 101) return await this.connectBoth(info, exchange);
+        return new PassedResponse(exchange);
       } catch (error) {
+        leaver.end();
         if (error instanceof HTTPError) throw error;
         this.failed(error, passage, upstream);
         if (retries <= 0 || !mayRetry(error, passage)) return answerTo(error);
@@ -127,56 +132,65 @@ class Forwarder {
     tried: readonly Upstream[] | undefined,
     only = false,
   ): Upstream | undefined {
-    const candidates = this.upstreams.filter((each) => each.up && tried?.includes(each) !== true);
+    const { upstreams } = this;
+    const candidates =
+      tried === undefined && upstreams.every(isUp)
+        ? upstreams
+        : upstreams.filter((each) => each.up && tried?.includes(each) !== true);
     if (only || candidates.length === 0) return candidates[0];
     return this.choose(candidates, request, info);
   }
 
   private passageOf(request: Request, info: RequestInfo): Passage {
-    const { trusted = false, headers } = this.options;
-    const list = headerList(request.headers);
+    const { trusted = false } = this.options;
     const source = request.take();
-    let fields = requestFields(list, trusted);
-    if (headers !== undefined) {
-      const given = Headers.ofList(fields);
-      headers(given, request, info);
-      fields = given.ownList();
+    let fields = new RequestFields(request.head, trusted);
+    const { length, expects, upgrade } = fields;
+    const asked = hostOf(request, fields.host);
+    let host = asked;
+    if (this.options.headers !== undefined) {
+      const before = fields.host;
+      fields = this.changed(request, info, this.options.headers);
+      if (fields.host !== before) host = fields.host;
     }
-    const host = hostOf(request, list);
-    addForwarded(fields, { ip: ipOf(info), host });
-    const length = fieldIn(list, "content-length");
     return {
       request,
       info,
-      fields,
-      host:
-        fieldIn(fields, "host") === fieldIn(list, "host") ? host : (fieldIn(fields, "host") ?? ""),
+      fields: fields.textFrom({ ip: ipOf(info), host: asked }) + (fields.trailers ? TRAILERS : ""),
+      host,
       source,
-      declared: source === null || length === undefined ? -1 : Number(length),
-      expects: source instanceof IncomingSource && fieldIn(list, "expect") !== undefined,
-      upgrade: info.wantsUpgrade && source === null ? protocolOf(list) : "",
-      modern: / HTTP\/1\.1\r?$/m.test(info.text.slice(0, info.text.indexOf("\n"))),
+      declared: source === null ? -1 : length,
+      expects: source instanceof IncomingSource && expects,
+      upgrade: info.wantsUpgrade && source === null ? upgrade : "",
     };
+  }
+
+  /** The fields after somebody has changed them: what he says of where the request is from counts. */
+  private changed(
+    request: Request,
+    info: RequestInfo,
+    change: NonNullable<ProxyOptions["headers"]>,
+  ): RequestFields {
+    const headers = new Headers(request.headers);
+    dropFields(headers, this.options.trusted ?? false);
+    change(headers, request, info);
+    return new RequestFields(headers.head, true);
   }
 
   private outgoingFor(passage: Passage, { origin, prefix, url }: Upstream): Outgoing {
     const { request, info, fields, host, source } = passage;
-    const { declared, expects, upgrade, modern } = passage;
+    const { declared, expects, upgrade } = passage;
     const { method } = request;
     const path = targetOf(request);
     const target = path === "*" ? path : prefix + path;
     const useOrigins = this.options.host === "upstream";
-    let text = `host: ${useOrigins || host === "" ? origin.host : host}\r\n`;
-    for (let i = 0; i < fields.length; i += 2) {
-      const name = fields[i] as string;
-      if (name === "host" || name === "content-length" || name === "expect") continue;
-      text += `${name}: ${fields[i + 1]}\r\n`;
-    }
-    if (upgrade !== "") text += `connection: Upgrade\r\nupgrade: ${upgrade}\r\n`;
-    else if (fieldIn(fields, "te") !== undefined) text += "connection: te\r\n";
-    if (expects) text += "expect: 100-continue\r\n";
     const length = lengthOf(source, declared);
-    const head = `${method} ${target} HTTP/1.1\r\n${text}${framing(method, source, length)}`;
+    const head =
+      `${method} ${target} HTTP/1.1\r\nhost: ${useOrigins || host === "" ? origin.host : host}\r\n` +
+      fields +
+      (upgrade === "" ? "" : `connection: Upgrade\r\nupgrade: ${upgrade}\r\n`) +
+      (expects ? "expect: 100-continue\r\n" : "") +
+      framing(method, source, length);
     return {
       method,
       url: url + target,
@@ -187,33 +201,12 @@ class Forwarder {
       expects,
       close: false,
       upgrades: upgrade !== "",
-      onInterim: modern ? (code, list) => tellInterim(info, code, list) : undefined,
+      onInterim: (code, list) => tellInterim(info, code, list),
     };
   }
 
-  private async pass(passage: Passage, upstream: Upstream): Promise<Response | undefined> {
-    upstream.requests++;
-    upstream.active++;
-    const leaver = new Leaver(this.runtime, passage.info, () => void upstream.active--);
-    let exchange: Exchange;
-    try {
-      const outgoing = this.outgoingFor(passage, upstream);
-      exchange = await this.client.exchange(outgoing, this.settings, leaver);
-    } catch (error) {
-      leaver.end();
-      throw error;
-    }
-    upstream.succeed();
-    leaver.last(exchange);
-    const { parser } = exchange;
-    if (parser.code === 101) return await this.connectBoth(passage, exchange);
-    const { code, phrase } = parser;
-    const list = responseFields(parser);
-    return new PassedResponse(code, phrase, list, exchange.takeSource());
-  }
-
-  private async connectBoth({ info }: Passage, exchange: Exchange): Promise<undefined> {
-    const list = responseFields(exchange.parser);
+  private async connectBoth(info: RequestInfo, exchange: Exchange): Promise<undefined> {
+    const list = listOf(responseText(exchange.parser));
     const lease = exchange.takeOver();
     let conn: Conn;
     try {
@@ -235,84 +228,20 @@ class Forwarder {
   }
 }
 
-/** Why an exchange was ended whose client had gone: there is nobody to answer. */
-function clientGone(cause: unknown): HTTPError {
-  return new HTTPError(0, "ERR_CLIENT_GONE", "the client has gone", cause);
-}
-
-/**
- * Ends the upstream's exchange when the client leaves. It looks for that only when the exchange takes its
- * time: most are over before it would be worth it.
- */
-class Leaver extends Timer implements Ending {
-  private readonly runtime: Runtime;
-  private readonly info: RequestInfo;
-  private readonly onEnd: () => void;
-  private exchange: Exchange | undefined = undefined;
-  private gone: AbortSignal | undefined = undefined;
-  private ended = false;
-
-  constructor(rt: Runtime, info: RequestInfo, onEnd: () => void) {
-    super();
-    this.runtime = rt;
-    this.info = info;
-    this.onEnd = onEnd;
-    rt.timers.arm(this, rt.clock.now() + WATCHED_AFTER_MS);
-  }
-
-  /** Dialling goes on for the next request if its client leaves meanwhile. */
-  get signal(): undefined {
-    return undefined;
-  }
-
-  fire(): void {
-    const { signal } = this.info.context;
-    this.gone = signal;
-    if (signal.aborted) this.onAbort();
-    else signal.addEventListener("abort", this.onAbort);
-  }
-
-  private readonly onAbort = (): void => {
-    this.exchange?.giveUp(clientGone(this.gone?.reason));
-  };
-
-  over(exchange: Exchange): void {
-    this.exchange = exchange;
-    if (this.gone?.aborted === true) this.onAbort();
-  }
-
-  last(exchange: Exchange): void {
-    exchange.whenLeft(() => this.end());
-  }
-
-  end(): void {
-    if (this.ended) return;
-    this.ended = true;
-    if (this.index !== -1) this.runtime.timers.disarm(this);
-    this.gone?.removeEventListener("abort", this.onAbort);
-    this.exchange = undefined;
-    this.onEnd();
-  }
+function isUp({ up }: Upstream): boolean {
+  return up;
 }
 
 function ipOf({ remoteAddr }: RequestInfo): string {
   return (remoteAddr as { ip?: string }).ip ?? "";
 }
 
-function fieldIn(list: readonly string[], name: string): string | undefined {
-  for (let i = 0; i < list.length; i += 2) if (list[i] === name) return list[i + 1];
-  return undefined;
-}
-
-function protocolOf(list: readonly string[]): string {
-  return ((fieldIn(list, "upgrade") ?? "").split(",")[0] as string).trim();
-}
-
 /** Whom the client asks for: a whole url in the request line says more than Host (RFC 9112, 3.2.2). */
-function hostOf(request: Request, list: readonly string[]): string {
+function hostOf(request: Request, field: string): string {
   const { sentTarget } = request;
-  const isWhole = sentTarget !== undefined && /^[a-z][a-z\d+.-]*:\/\//i.test(sentTarget);
-  return isWhole ? new URL(request.url).host : (fieldIn(list, "host") ?? "");
+  const isWhole =
+    sentTarget !== undefined && !sentTarget.startsWith("/") && WHOLE_URL.test(sentTarget);
+  return isWhole ? new URL(request.url).host : field;
 }
 
 /** Path and query as the client sent them; of a request that was made by hand, its url's. */
@@ -348,6 +277,8 @@ async function tellInterim(
   code: number,
   list: readonly string[],
 ): Promise<void> {
+  // A client of HTTP/1.0 knows of no interim responses.
+  if (!MODERN.test(info.text)) return;
   let text = `HTTP/1.1 ${code} ${code === 103 ? "Early Hints" : ""}\r\n`;
   for (let i = 0; i < list.length; i += 2) text += `${list[i]}: ${list[i + 1]}\r\n`;
   try {

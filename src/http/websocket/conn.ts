@@ -14,10 +14,11 @@
 import { isUint8Array } from "node:util/types";
 import { readChunk } from "../../io/io.ts";
 import type { Addr } from "../../net/addr.ts";
-import { type BaseConn, type OpOptions, writeLatin1 } from "../../net/conn.ts";
+import { type BaseConn, type OpOptions, readNow, waitReady, writeLatin1 } from "../../net/conn.ts";
 import { NetError, type NetOp } from "../../net/errors.ts";
 import { runtime } from "../../runtime/runtime.ts";
 import { Mutex } from "../../sync/mutex.ts";
+import { scratch } from "../../syscall/scratch.ts";
 import { type CloseFrame, Decoder, type Message } from "./decoder.ts";
 import {
   ABNORMAL,
@@ -188,7 +189,7 @@ export class WebSocketConn
     if (!this.mayRead(signal)) return this.receiveInTurn(signal);
     if (this.decoder.waiting > 0) return runtime().sched.completeLight(this.decoder.shift());
     this.readLock.tryLock();
-    return this.conn[readChunk]().then(this.received, this.notRead);
+    return this.conn[waitReady]().then(this.received, this.notRead);
   }
 
   /** @internal As receive, for loops. */
@@ -198,7 +199,7 @@ export class WebSocketConn
       return runtime().sched.completeLight({ done: false, value: this.decoder.shift() });
     }
     this.readLock.tryLock();
-    return this.conn[readChunk]().then(this.receivedNext, this.notRead);
+    return this.conn[waitReady]().then(this.receivedNext, this.notRead);
   }
 
   /** Messages until the peer closes, as receive() gives them. */
@@ -214,21 +215,38 @@ export class WebSocketConn
     return !this.decoder.over && this.end === undefined && !this.closeSent;
   }
 
-  private readonly received = (chunk: Uint8Array | null): Message | Promise<Message | null> => {
-    this.came(chunk);
+  private readonly received = (): Message | Promise<Message | null> => {
+    this.readShared();
     if (this.decoder.waiting === 0) return this.receiveHere() as Promise<Message>;
     this.readLock.unlock();
     return this.decoder.shift();
   };
 
-  private readonly receivedNext = (
-    chunk: Uint8Array | null,
-  ): IteratorResult<Message, undefined> | Promise<IteratorResult<Message, undefined>> => {
-    this.came(chunk);
+  private readonly receivedNext = ():
+    | IteratorResult<Message, undefined>
+    | Promise<IteratorResult<Message, undefined>> => {
+    this.readShared();
     if (this.decoder.waiting === 0) return this.receiveHere().then(resultOf);
     this.readLock.unlock();
     return { done: false, value: this.decoder.shift() };
   };
+
+  /** Reads into memory that is everybody's, while a message begins: most are over in the same turn. */
+  private readShared(): void {
+    const { conn, decoder } = this;
+    // Whoever has closed meanwhile, and what else there may be, is for receiveHere to find.
+    if (!decoder.isBetween || this.end !== undefined || this.closeSent) return;
+    try {
+      const n = conn[readNow](scratch);
+      if (n === 0) this.came(null);
+      else if (n > 0) {
+        decoder.decodeShared(scratch, n);
+        this.decoded();
+      }
+    } catch (error) {
+      this.notRead(error);
+    }
+  }
 
   private readonly notRead = (error: unknown): never => {
     this.readLock.unlock();

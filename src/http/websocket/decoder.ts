@@ -12,7 +12,8 @@
  *  - The Receiver is given every byte of a frame or none. Between frames that it was given it is at the
  *    beginning of one.
  */
-import { frameLength, isWhole, messageOfFrame } from "./whole_frame.ts";
+import { chunkOf } from "../../poll/buffers.ts";
+import { frameLength, isWhole, messageOfFrame, TEXT } from "./whole_frame.ts";
 import { type Extensions, Receiver } from "./ws.ts";
 
 /** What comes on a WebSocket: text, or bytes. */
@@ -84,15 +85,41 @@ export class Decoder extends Receiver {
     this.first = 0;
   }
 
+  /** The next byte begins a message, and nothing is compressed: few bytes outlive their chunk. */
+  get isBetween(): boolean {
+    return this.plain && this.missing === 0 && !this.goesOn && this.head.length === 0;
+  }
+
+  /**
+   * Decodes bytes in memory that is somebody else's again afterwards. A text becomes a string there; the
+   * other messages, and what the Receiver is to have, are copied.
+   */
+  decodeShared(memory: Uint8Array, length: number): void {
+    const chunk = memory.subarray(0, length);
+    if (chunk[0] !== TEXT) return void this.decode(chunkOf(memory, 0, length));
+    let at = 0;
+    while (at < length && chunk[at] === TEXT) {
+      const end = at + frameLength(chunk, at);
+      if (end === at || end > length || !this.mayTake(chunk, at, end)) break;
+      this.take(messageOfFrame(chunk, at, end, this.masked));
+      at = end;
+      if (this.over) return;
+    }
+    if (at < length) void this.decode(chunkOf(memory, at, length - at));
+  }
+
+  private mayTake(chunk: Uint8Array, at: number, end: number): boolean {
+    return end - at <= this.maxPayload && isWhole(chunk, at, this.masked);
+  }
+
   /** Decodes a chunk, which it takes over: at once, or while zlib works. Never fails: see `failure`. */
   decode(chunk: Uint8Array): Promise<void> | undefined {
     if (!this.plain) return this.feed(chunk);
     for (let at = 0; at < chunk.length && !this.over; ) {
       if (this.missing === 0) {
         const end = at + frameLength(chunk, at);
-        const fits = end > at && end <= chunk.length && end - at <= this.maxPayload;
-        const idle = !this.goesOn && this.head.length === 0;
-        if (fits && idle && isWhole(chunk, at, this.masked)) {
+        const fits = end > at && end <= chunk.length && this.mayTake(chunk, at, end);
+        if (fits && this.isBetween) {
           this.take(messageOfFrame(chunk, at, end, this.masked));
           at = end;
           continue;

@@ -7,7 +7,7 @@
 import { isUtf8 } from "node:buffer";
 
 /** First bytes: the last frame of a message, no extension, text or bytes. */
-const TEXT = 0x81;
+export const TEXT = 0x81;
 const BYTES = 0x82;
 /** From here on words are unmasked instead of bytes. */
 const LARGE = 64;
