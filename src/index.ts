@@ -2,6 +2,7 @@
  * Coronet: coroutine networking for Node.js. This file is the public surface, and nothing else.
  */
 import "./debug/deadlock.ts";
+import "./debug/meters/gather.ts";
 
 export { after, type DoneSource, recv, send } from "./chan/cases.ts";
 export { Chan, nilChan, type ReceiveChan, type SendChan } from "./chan/chan.ts";

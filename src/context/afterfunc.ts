@@ -1,6 +1,7 @@
 /**
  * afterfunc.ts: a function that is called when a context ends.
  */
+import { contextOfNow } from "../runtime/async_context.ts";
 import { type AnyFunction, go } from "../runtime/goroutine.ts";
 import { observer } from "../runtime/observer.ts";
 import type { End } from "./errors.ts";
@@ -9,6 +10,7 @@ import { type ContextParent, contextOf } from "./signal.ts";
 
 class AfterFunc implements Dependent {
   private readonly fn: AnyFunction;
+  private readonly context = contextOfNow();
 
   constructor(fn: AnyFunction) {
     this.fn = fn;
@@ -19,8 +21,9 @@ class AfterFunc implements Dependent {
     told.push(this);
   }
 
+  // Not where the context was canceled: a trace goes on where the function was left.
   tell(): void {
-    const g = go(this.fn);
+    const g = this.context.runInAsyncScope(go, undefined, this.fn);
     if (observer.acquired !== null) observer.acquired(this, "once", g);
   }
 }

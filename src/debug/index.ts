@@ -5,6 +5,7 @@
  */
 import { startIfAsked } from "./start.ts";
 
+export { publishDiagnostics } from "./diagnostics.ts";
 export {
   type Dump,
   type DumpOptions,
@@ -26,6 +27,20 @@ export {
   verifyNoLeaksInEach,
 } from "./leaks.ts";
 export { type Lockup, type LockWatchOptions, watchLocks } from "./locks.ts";
+export { gatherMeters, shareMeters } from "./meters/gather.ts";
+export {
+  type Flow,
+  type HistogramSnapshot,
+  type ListenerFlow,
+  type Meters,
+  meterSeries,
+  meters,
+  type RequestMeter,
+  type Series,
+  type WaitMeter,
+  watchMeters,
+} from "./meters/meters.ts";
+export { type MetricRegistry, type Metrics, type MetricsOptions, metrics } from "./metrics.ts";
 export { setBlockProfileRate, setMutexProfileFraction } from "./profile/contention.ts";
 export { pprofHandler } from "./profile/handler.ts";
 export { setHeapProfileRate } from "./profile/inspector.ts";

@@ -15,6 +15,7 @@ import { isMainThread } from "node:worker_threads";
 import { type Control, onControl, openControl } from "./control.ts";
 import { type DumpOptions, formatDump, takeDump } from "./dump.ts";
 import { watchLocks } from "./locks.ts";
+import { gatherMeters, shareMeters } from "./meters/gather.ts";
 import { watchGoroutines } from "./registry.ts";
 
 export interface DebuggingOptions {
@@ -58,12 +59,13 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
 
 onControl("inspect", async (query) => (await import("./inspector/remote.ts")).answerRemote(query));
 onControl("numbers", async () => (await import("./inspector/numbers.ts")).threadNumbers());
+onControl("meters", () => gatherMeters());
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 // Loaded when somebody asks: most programs are never traced.
 onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 
 /**
- * Switches everything on: the registry of goroutines, a dump on SIGUSR2, on SIGQUIT a dump and the end,
+ * Switches everything on: the registry of goroutines, the meters, a dump on SIGUSR2, on SIGQUIT a dump and the end,
  * reports of locks that are held up, the control socket.
  *
  * @example
@@ -83,7 +85,7 @@ export async function startDebugging(options: DebuggingOptions = {}): Promise<De
   };
   let socket: Control | undefined;
   try {
-    undo.push(watchGoroutines());
+    undo.push(watchGoroutines(), shareMeters());
     if (locks > 0) undo.push(watchLocks({ delay: locks }));
     for (const signal of signals) undo.push(onSignal(signal, () => void printDump()));
     if (quits) undo.push(onSignal("SIGQUIT", () => void quit()));

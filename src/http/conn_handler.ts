@@ -11,7 +11,7 @@ import type { BaseConn } from "../net/conn.ts";
 import type { SocketConn } from "../net/socket.ts";
 import { AccessLog } from "./access_log.ts";
 import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
-import { type Observer, observerOf, Tally } from "./observe.ts";
+import { Audience, type Observer, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
 import { reporter } from "./serve.ts";
@@ -34,11 +34,11 @@ class WorkerConns implements ConnectionOwner {
   readonly context = background();
   readonly ending: Context;
   readonly tally = new Tally();
-  readonly observer: Observer | undefined;
   readonly lastWait = LAST_WAIT_MS;
   readonly report: (error: unknown, request: Request) => void;
   stopping = false;
   private readonly connections = new Set<Connection>();
+  private readonly audience: Audience;
   private readonly cancelEnding: CancelFunc;
   private readonly log: AccessLog | undefined;
 
@@ -50,9 +50,13 @@ class WorkerConns implements ConnectionOwner {
     const { accessLog, hooks } = options;
     // Each worker appends to the file by itself: lines are written whole.
     this.log = typeof accessLog === "string" ? new AccessLog(accessLog) : accessLog;
-    this.observer = observerOf(hooks, this.log);
+    this.audience = new Audience(hooks, this.log);
     if (info.signal.aborted) this.stop();
     else info.signal.addEventListener("abort", () => this.stop(), { once: true });
+  }
+
+  get observer(): Observer | undefined {
+    return this.audience.current;
   }
 
   async serve(conn: BaseConn): Promise<void> {

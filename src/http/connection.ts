@@ -12,7 +12,9 @@ import type { Context } from "../context/context.ts";
 import { readChunk } from "../io/io.ts";
 import type { BaseConn, Conn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
+import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
+import { type Trace, traced } from "../runtime/traced.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
@@ -145,8 +147,10 @@ export class Connection implements InfoSource, BodySource {
       const answer = this.call(exchange);
       const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      if (owner.observer === undefined) await this.respond(exchange, response);
-      else await this.respondObserved(exchange, response, owner.observer);
+      const { observer } = owner;
+      // Who came after the request began is not told of its end.
+      if (observer === undefined || exchange.started === 0) await this.respond(exchange, response);
+      else await this.respondObserved(exchange, response, observer);
       const simple = exchange.keepAlive && this.watcher === undefined;
       if (simple && this.incoming === undefined) this.current = undefined;
       else if (!(await this.finish(exchange))) return;
@@ -248,10 +252,17 @@ export class Connection implements InfoSource, BodySource {
     return exchange;
   }
 
-  /** Calls the handler. Neither throws nor rejects: what fails becomes a response. */
+  /**
+   * Calls the handler. Neither throws nor rejects: what fails becomes a response. It gets a context of its
+   * own, so that a store which it enters (AsyncLocalStorage.enterWith, as tracers do) ends with the request
+   * and is not the next one's on this connection.
+   */
   private call({ request, info }: Exchange): Response | Promise<Response> {
     try {
-      const answer = this.owner.handler(request, info as RequestInfo);
+      const { handler } = this.owner;
+      const run = traced.request === null ? handler : tracedHandler(handler, traced.request);
+      const context = contextOfNow();
+      const answer = context.runInAsyncScope(run, undefined, request, info as RequestInfo);
       return isOurs(answer) ? answer : this.settle(answer, request);
     } catch (error) {
       return this.failure(error, request);
@@ -469,8 +480,12 @@ export class Connection implements InfoSource, BodySource {
     this.chunk = nothing;
     this.at = 0;
     const head = switchingHead(connect, protocol.trim(), list);
-    if (headers !== null) await sendText(conn, head);
-    this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    try {
+      if (headers !== null) await sendText(conn, head);
+    } finally {
+      // Also when the client has gone: HTTP has ended here.
+      this.tellOfUpgrade(info, connect ? 200 : 101, headers === null ? 0 : head.length);
+    }
     return conn;
   }
 
@@ -533,6 +548,11 @@ export class Connection implements InfoSource, BodySource {
       // It has been given its time.
     }
   }
+}
+
+function tracedHandler(handler: Handler, trace: Trace): Handler {
+  return (request, info) =>
+    trace({ request, info }, async () => await handler(request, info)) as Promise<Answer>;
 }
 
 function targetOf({ text, urlStart, urlEnd }: RequestParser): string {

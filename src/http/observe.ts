@@ -63,48 +63,48 @@ export class Tally {
 
 /** Passes on what happens to hooks and log. */
 export class Observer {
-  private readonly hooks: ServerHooks;
+  private readonly hooks: readonly ServerHooks[];
   private readonly log: AccessLog | undefined;
 
-  constructor(hooks: ServerHooks, log: AccessLog | undefined) {
+  constructor(hooks: readonly ServerHooks[], log: AccessLog | undefined) {
     this.hooks = hooks;
     this.log = log;
   }
 
   opened(conn: Conn): void {
-    if (this.hooks.connectionOpened !== undefined) {
-      this.safely(() => this.hooks.connectionOpened?.(conn));
+    for (const each of this.hooks) {
+      if (each.connectionOpened !== undefined) this.safely(() => each.connectionOpened?.(conn));
     }
   }
 
   closed(conn: Conn): void {
-    if (this.hooks.connectionClosed !== undefined) {
-      this.safely(() => this.hooks.connectionClosed?.(conn));
+    for (const each of this.hooks) {
+      if (each.connectionClosed !== undefined) this.safely(() => each.connectionClosed?.(conn));
     }
   }
 
   begun(request: Request, info: RequestInfo): void {
-    if (this.hooks.requestBegun !== undefined) {
-      this.safely(() => this.hooks.requestBegun?.(request, info));
+    for (const each of this.hooks) {
+      if (each.requestBegun !== undefined) this.safely(() => each.requestBegun?.(request, info));
     }
   }
 
   sent(record: ResponseRecord): void {
-    if (this.hooks.responseSent !== undefined) {
-      this.safely(() => this.hooks.responseSent?.(record));
+    for (const each of this.hooks) {
+      if (each.responseSent !== undefined) this.safely(() => each.responseSent?.(record));
     }
     this.write(record);
   }
 
   refused(status: number, reason: string, conn: Conn): void {
-    if (this.hooks.refused !== undefined) {
-      this.safely(() => this.hooks.refused?.(status, reason, conn));
+    for (const each of this.hooks) {
+      if (each.refused !== undefined) this.safely(() => each.refused?.(status, reason, conn));
     }
   }
 
   upgraded(request: Request, info: RequestInfo): void {
-    if (this.hooks.upgraded !== undefined) {
-      this.safely(() => this.hooks.upgraded?.(request, info));
+    for (const each of this.hooks) {
+      if (each.upgraded !== undefined) this.safely(() => each.upgraded?.(request, info));
     }
   }
 
@@ -122,10 +122,40 @@ export class Observer {
   }
 }
 
-/** What passes on what happens; undefined while nobody asks. */
-export function observerOf(
-  hooks: ServerHooks | undefined,
-  log: AccessLog | undefined,
-): Observer | undefined {
-  return log === undefined && hooks === undefined ? undefined : new Observer(hooks ?? {}, log);
+/** Hooks of every server of this thread, and how often they have changed. */
+let everywhere: readonly ServerHooks[] = [];
+let changes = 0;
+
+/** Adds hooks to every server of this thread, those that run included. Returns what takes them out. */
+export function hookEveryServer(hooks: ServerHooks): () => void {
+  everywhere = [...everywhere, hooks];
+  changes++;
+  return () => {
+    everywhere = everywhere.filter((each) => each !== hooks);
+    changes++;
+  };
+}
+
+/** Who is to be told of a server's work: its own hooks and log, and the hooks of all. */
+export class Audience {
+  private readonly hooks: ServerHooks | undefined;
+  private readonly log: AccessLog | undefined;
+  private observer: Observer | undefined;
+  private seen = -1;
+
+  constructor(hooks: ServerHooks | undefined, log: AccessLog | undefined) {
+    this.hooks = hooks;
+    this.log = log;
+  }
+
+  /** What passes on what happens; undefined while nobody asks. */
+  get current(): Observer | undefined {
+    if (this.seen !== changes) {
+      this.seen = changes;
+      const hooks = this.hooks === undefined ? everywhere : [this.hooks, ...everywhere];
+      const nobody = hooks.length === 0 && this.log === undefined;
+      this.observer = nobody ? undefined : new Observer(hooks, this.log);
+    }
+    return this.observer;
+  }
 }

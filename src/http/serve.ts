@@ -13,7 +13,7 @@ import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
 import { AccessLog } from "./access_log.ts";
 import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
-import { type Observer, observerOf, type ServerStats, Tally } from "./observe.ts";
+import { Audience, type Observer, type ServerStats, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
 
@@ -38,9 +38,8 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   /** @internal */
   readonly tally = new Tally();
   /** @internal */
-  readonly observer: Observer | undefined;
-  /** @internal */
   readonly report: (error: unknown, request: Request) => void;
+  private readonly audience: Audience;
   private readonly listener: Listener;
   private readonly log: AccessLog | undefined;
   /** The log is this server's alone. */
@@ -63,7 +62,12 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     const { accessLog, hooks } = options;
     this.ownsLog = typeof accessLog === "string";
     this.log = typeof accessLog === "string" ? new AccessLog(accessLog) : accessLog;
-    this.observer = observerOf(hooks, this.log);
+    this.audience = new Audience(hooks, this.log);
+  }
+
+  /** @internal */
+  get observer(): Observer | undefined {
+    return this.audience.current;
   }
 
   /** Connections that are open. */

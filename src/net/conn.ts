@@ -10,6 +10,7 @@ import { type ChunkReader, checkCount, readChunk } from "../io/io.ts";
 import type { FileSource } from "../io/transfer.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import { sendFilePart } from "../poll/send_file.ts";
+import { traced } from "../runtime/traced.ts";
 import { BUSY, CLOSED, TRANSFERRED } from "../syscall/errno.ts";
 import type { Addr } from "./addr.ts";
 import { bytesOf, describe, Endpoint, type OpOptions, type Timeouts } from "./endpoint.ts";
@@ -142,13 +143,19 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     if (!isUint8Array(p)) {
       return Promise.reject(new TypeError(`read: expected a Uint8Array, got ${describe(p)}`));
     }
+    if (traced.read !== null) {
+      return traced.read({ conn: this }, () => this.fd.read(p, options?.signal));
+    }
     return this.fd.read(p, options?.signal);
   }
 
   write(p: Uint8Array | string, options?: OpOptions): Promise<number> {
-    if (isUint8Array(p)) return this.fd.write(p, options?.signal);
+    if (traced.write === null && isUint8Array(p)) return this.fd.write(p, options?.signal);
     try {
-      return this.fd.write(bytesOf(p, "write"), options?.signal);
+      const bytes = bytesOf(p, "write");
+      if (traced.write === null) return this.fd.write(bytes, options?.signal);
+      const message = { conn: this, bytes: bytes.length };
+      return traced.write(message, () => this.fd.write(bytes, options?.signal));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -162,7 +169,9 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
       const bytes = Array.from(chunks as (Uint8Array | string)[], (chunk) =>
         bytesOf(chunk, "writev"),
       );
-      return this.fd.writev(bytes, options?.signal);
+      if (traced.write === null) return this.fd.writev(bytes, options?.signal);
+      const message = { conn: this, bytes: bytes.reduce((sum, { length }) => sum + length, 0) };
+      return traced.write(message, () => this.fd.writev(bytes, options?.signal));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -176,16 +185,25 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     checkCount(length, "sendFile: length");
     const bytes = head === undefined ? undefined : bytesOf(head, "sendFile");
     const part = { file, position, length, head: bytes, exact: true, reads: true, before: 0 };
-    return await sendFilePart(this.fd, part, signal);
+    if (traced.write === null) return await sendFilePart(this.fd, part, signal);
+    const message = { conn: this, bytes: length + (bytes?.length ?? 0) };
+    return await traced.write(message, () => sendFilePart(this.fd, part, signal));
   }
 
   /** @internal For BufReader: it holds no buffer while it waits. */
   [readChunk](options?: OpOptions): Promise<Uint8Array | null> {
+    if (traced.read !== null) {
+      return traced.read({ conn: this }, () => this.fd.readChunk(options?.signal));
+    }
     return this.fd.readChunk(options?.signal);
   }
 
   /** @internal Every character of the text is a byte. */
   [writeLatin1](text: string): Promise<number> {
+    if (traced.write !== null) {
+      const message = { conn: this, bytes: text.length };
+      return traced.write(message, () => this.fd.writeLatin1(text));
+    }
     return this.fd.writeLatin1(text);
   }
 
@@ -206,7 +224,13 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
 
   // The fd itself is the iterator: an idle loop holds no object of its own.
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
-    return this.fd;
+    if (traced.read === null) return this.fd;
+    return { next: () => this.tracedNext() };
+  }
+
+  private tracedNext(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if (traced.read === null) return this.fd.next();
+    return traced.read({ conn: this }, () => this.fd.next());
   }
 
   close(): Promise<void> {

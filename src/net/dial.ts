@@ -12,6 +12,7 @@ import { connect } from "../poll/connect.ts";
 import type { FD, Owner } from "../poll/fd.ts";
 import { WRITER } from "../poll/op.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
+import { traced } from "../runtime/traced.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -372,11 +373,22 @@ export async function dial(
 }
 
 /** As dial, on a given runtime. */
-export async function dialOn(
+export function dialOn(
   rt: Runtime,
   network: Network,
   address: string,
   options: DialOptions = {},
+): Promise<SocketConn> {
+  if (traced.connect === null) return connectOn(rt, network, address, options);
+  const call = (): Promise<SocketConn> => connectOn(rt, network, address, options);
+  return traced.connect({ network, address }, call);
+}
+
+async function connectOn(
+  rt: Runtime,
+  network: Network,
+  address: string,
+  options: DialOptions,
 ): Promise<SocketConn> {
   checkNetwork(network, "dial", NETWORKS);
   try {

@@ -2,6 +2,7 @@
  * listen.ts: listen(): a listening socket for an address in text.
  */
 
+import { observer } from "../runtime/observer.ts";
 import { type Runtime, runtime } from "../runtime/runtime.ts";
 import {
   AF_INET6,
@@ -106,8 +107,11 @@ export function listenerOf(
   const addr = addrOf(network, sockname(rt.kernel, sysfd));
   const origin = { network, addr };
   const Kind = kindOf(network);
-  const adopt = (n: number, peer: string): SocketConn =>
-    new Kind(socketFD(rt, n, network), origin, peer);
+  const adopt = (n: number, peer: string): SocketConn => {
+    const conn = new Kind(socketFD(rt, n, network), origin, peer);
+    if (observer.accepted !== null) observer.accepted(conn, origin);
+    return conn;
+  };
   return new Listener(socketFD(rt, sysfd, network), network, addr, adopt, path);
 }
 

@@ -8,6 +8,7 @@ import { type Adopt, accept, acceptNow } from "../poll/accept.ts";
 import type { ErrorDetails, FD, Owner } from "../poll/fd.ts";
 import { type OpName, READER } from "../poll/op.ts";
 import { observer } from "../runtime/observer.ts";
+import { traced } from "../runtime/traced.ts";
 import { CLOSED } from "../syscall/errno.ts";
 import type { Kernel } from "../syscall/kernel.ts";
 import type { Addr, StreamNetwork } from "./addr.ts";
@@ -63,7 +64,12 @@ export class Listener<C extends SocketConn = SocketConn> implements AsyncDisposa
    * deadline. Out of file descriptors or memory it waits until there are some.
    */
   accept(options?: OpOptions): Promise<C> {
-    return accept(this.fd, this.fd.device.kernel as Kernel, options?.signal, this.adopt);
+    const kernel = this.fd.device.kernel as Kernel;
+    if (traced.accept !== null) {
+      const call = (): Promise<C> => accept(this.fd, kernel, options?.signal, this.adopt);
+      return traced.accept({ listener: this }, call);
+    }
+    return accept(this.fd, kernel, options?.signal, this.adopt);
   }
 
   /** @internal A connection that waits already; undefined when there is none. */

@@ -56,6 +56,13 @@ export type SyncTag =
   | "cancel"
   | "shared";
 
+/** What all conns of one listener have in common. */
+export interface AcceptedBy {
+  readonly network: string;
+  /** What it listens on. */
+  readonly addr: object;
+}
+
 export interface Observer {
   /** A goroutine was created, by the one that runs: its parent. */
   started: ((g: Goroutine<unknown>) => void) | null;
@@ -92,6 +99,8 @@ export interface Observer {
   moved: ((conn: object, direction: "read" | "write", bytes: number) => void) | null;
   /** A conn or a listener was opened: accepted, dialled, listened, made. */
   opened: ((endpoint: object) => void) | null;
+  /** A listener of this thread has taken a conn, after its opened(); `origin` is the same for all of one. */
+  accepted: ((conn: object, origin: AcceptedBy) => void) | null;
   /** close() was called on it, for the first time. */
   closed: ((endpoint: object) => void) | null;
   /** A conn has gone to another thread ("out"), or come from one ("in"). */
@@ -114,6 +123,7 @@ export const observer: Observer = {
   exhausted: null,
   moved: null,
   opened: null,
+  accepted: null,
   closed: null,
   transferred: null,
   fired: null,

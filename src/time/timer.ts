@@ -3,7 +3,9 @@
  *
  * A pending timer keeps the process alive; stop it when nobody needs it any more.
  */
+import type { AsyncResource } from "node:async_hooks";
 import type { ReceiveChan } from "../chan/chan.ts";
+import { contextOfNow } from "../runtime/async_context.ts";
 import { go } from "../runtime/goroutine.ts";
 import { observer } from "../runtime/observer.ts";
 import { milliseconds } from "../runtime/timers.ts";
@@ -11,18 +13,21 @@ import { Alarm } from "./alarm.ts";
 
 class OneShot extends Alarm {
   private readonly fn: (() => unknown) | undefined;
+  /** Of who set the timer; of a function's only. */
+  private readonly context: AsyncResource | undefined;
 
   constructor(fn: (() => unknown) | undefined) {
     super();
     this.fn = fn;
+    this.context = fn === undefined ? undefined : contextOfNow();
   }
 
   fire(): void {
     this.settle();
     if (this.fn === undefined) this.deliver();
     else {
-      const g = go(this.fn);
-      if (observer.acquired !== null) observer.acquired(this, "once", g);
+      const g = this.context?.runInAsyncScope(go, undefined, this.fn);
+      if (observer.acquired !== null && g !== undefined) observer.acquired(this, "once", g);
     }
   }
 }

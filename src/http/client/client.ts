@@ -8,6 +8,7 @@
 import type { PooledConn } from "../../net/cosocket.ts";
 import type { PoolOptions } from "../../net/pool.ts";
 import { closeIdle, poolStats } from "../../net/pool.ts";
+import { traced } from "../../runtime/traced.ts";
 import { IncomingSource, type Source, sourceOf } from "../body.ts";
 import { findIn, headerList } from "../headers.ts";
 import { methodOf, Request } from "../request.ts";
@@ -96,6 +97,22 @@ export class Client {
       init,
       from,
     );
+    if (traced.fetch === null) return await this.run(request, task, signal, from);
+    const { method, url, headers } = request;
+    const addHeader = (name: string, value: string): void => {
+      headers.push(...headerList([[name, value]]));
+    };
+    const message = { method, url: url.href, addHeader };
+    return await traced.fetch(message, () => this.run(request, task, signal, from));
+  };
+
+  /** As fetch, of what has been checked. */
+  private async run(
+    request: Redirected,
+    task: Task,
+    signal: AbortSignal | undefined,
+    from: Request | globalThis.Request | undefined,
+  ): Promise<FetchedResponse> {
     const { total } = task.settings;
     // Most requests have neither: they carry nothing along.
     const none = total === null && (signal === undefined || isNever(signal, from));
@@ -107,7 +124,7 @@ export class Client {
       limit.end();
       throw error;
     }
-  };
+  }
 
   /** Closes the connections that nobody uses now. Returns how many. */
   closeIdle(): number {
