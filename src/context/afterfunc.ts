@@ -23,6 +23,8 @@ class AfterFunc implements Dependent {
 
   // Not where the context was canceled: a trace goes on where the function was left.
   tell(): void {
+    // What was done before the cancellation comes before the function all the same.
+    if (observer.released !== null) observer.released(this, "once");
     const g = this.context.runInAsyncScope(go, undefined, this.fn);
     if (observer.acquired !== null) observer.acquired(this, "once", g);
   }

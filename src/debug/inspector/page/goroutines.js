@@ -56,12 +56,25 @@ const COLUMNS = [
   },
   {
     name: "origin",
+    extra: true,
     label: "Started at",
     width: "minmax(110px, 1.4fr)",
     cell: (row) => h("span", { class: "mono", title: row.origin }, shortPlace(row.origin)),
   },
-  { name: "parent", label: "By", width: "minmax(70px, 0.8fr)", cell: (row) => row.parent },
-  { name: "labels", label: "Labels", width: "minmax(60px, 0.8fr)", cell: (row) => row.labels },
+  {
+    name: "parent",
+    extra: true,
+    label: "By",
+    width: "minmax(70px, 0.8fr)",
+    cell: (row) => row.parent,
+  },
+  {
+    name: "labels",
+    extra: true,
+    label: "Labels",
+    width: "minmax(60px, 0.8fr)",
+    cell: (row) => row.labels,
+  },
 ];
 
 function check(label, onchange) {
@@ -105,7 +118,7 @@ function source({ text, source: lines }) {
   const code = h("pre", { class: "source" });
   lines.lines.forEach((line, i) => {
     const number = lines.first + i;
-    const content = [h("i", null, String(number).padStart(5)), ` ${line}\n`];
+    const content = [h("i", null, String(number).padStart(5)), ` ${line}`];
     code.append(number === lines.line ? h("mark", null, content) : h("span", null, content));
   });
   shown.append(code);
