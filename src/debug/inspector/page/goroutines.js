@@ -18,7 +18,7 @@ const COLUMNS = [
     name: "id",
     label: "#",
     width: "76px",
-    phone: "64px",
+    phone: "44px",
     right: true,
     cell: (row) => (row.count === undefined ? row.id : `${row.count} ×`),
   },
@@ -29,11 +29,11 @@ const COLUMNS = [
     phone: "1fr",
     cell: (row) => h("b", null, row.name),
   },
-  { name: "kind", label: "Waits for", width: "150px", phone: "128px", cell: doing },
+  { name: "kind", label: "Waits for", width: "134px", phone: "118px", cell: doing },
   {
     name: "object",
     label: "On",
-    width: "minmax(120px, 2fr)",
+    width: "minmax(80px, 2fr)",
     cell: (row) =>
       row.verdict === undefined
         ? row.object
@@ -43,14 +43,14 @@ const COLUMNS = [
     name: "since",
     label: "Since",
     width: "74px",
-    phone: "64px",
+    phone: "58px",
     right: true,
     cell: (row) => lasting(row.since),
   },
   {
     name: "at",
     label: "Where",
-    width: "minmax(120px, 2fr)",
+    width: "minmax(80px, 2fr)",
     sort: false,
     cell: (row) => h("span", { class: "mono", title: row.stack?.[0] }, shortPlace(row.stack?.[0])),
   },
