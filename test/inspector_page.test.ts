@@ -16,7 +16,7 @@ const CHROMIUM = "/usr/bin/chromium";
 const pictures = resolve(import.meta.dirname, "../../coverage/inspector");
 const pairs = Number(process.env.CORONET_INSPECTOR_PAIRS ?? 500);
 const VIEWS = ["overview", "goroutines", "connections", "poller", "objects", "trace", "reports"];
-const DESK = { width: 1280, height: 800 };
+const DESK = { width: 1200, height: 720 };
 const PHONE = { width: 390, height: 844 };
 
 const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`;

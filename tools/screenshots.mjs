@@ -16,7 +16,6 @@ const PICTURES = {
   "poller-light.png": "inspector-poller.png",
   "objects-dark.png": "inspector-locks.png",
   "trace-dark.png": "inspector-trace.png",
-  "goroutines-phone.png": "inspector-phone.png",
 };
 
 const inherit = { cwd: root, stdio: /** @type {const} */ ("inherit") };

@@ -23,7 +23,7 @@ class AfterFunc implements Dependent {
 
   // Not where the context was canceled: a trace goes on where the function was left.
   tell(): void {
-    // It comes after who canceled as well.
+    // What was done before the cancellation comes before the function all the same.
     if (observer.released !== null) observer.released(this, "once");
     const g = this.context.runInAsyncScope(go, undefined, this.fn);
     if (observer.acquired !== null) observer.acquired(this, "once", g);

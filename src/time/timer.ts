@@ -25,9 +25,9 @@ class OneShot extends Alarm {
   fire(): void {
     this.settle();
     if (this.fn === undefined) this.deliver();
-    else if (this.context !== undefined) {
-      const g = this.context.runInAsyncScope(go, undefined, this.fn);
-      if (observer.acquired !== null) observer.acquired(this, "once", g);
+    else {
+      const g = this.context?.runInAsyncScope(go, undefined, this.fn);
+      if (observer.acquired !== null && g !== undefined) observer.acquired(this, "once", g);
     }
   }
 }

@@ -163,8 +163,12 @@ interface Frame {
   readonly source: SourceLines | undefined;
 }
 
+/** Of the program's own folder the rest of the path tells enough. */
+const here = [`file://${process.cwd()}/`, `${process.cwd()}/`];
+
 function frame(text: string): Frame {
-  return { text, source: sourceOf(text) };
+  const short = here.reduce((all, folder) => all.replaceAll(folder, ""), text);
+  return { text: short, source: sourceOf(text) };
 }
 
 /** Everything that is known of one goroutine; undefined when it has ended. */

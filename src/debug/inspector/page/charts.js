@@ -4,6 +4,8 @@ import uPlot from "./uPlot.esm.js";
 
 const HEIGHT = 150;
 const WINDOW_S = 180;
+/** So much at least is seen, also when there is less. */
+const LEAST_S = 15;
 
 /**
  * A chart over time. series: [{ label, color, value(tick), stacked? }]; show(value) writes a number.
@@ -48,7 +50,9 @@ export class TimeChart {
         cursor: { y: false, drag: { x: false, y: false } },
         padding: [8, 8, 0, 0],
         scales: {
-          x: { range: (_, __, max) => [max - WINDOW_S, max] },
+          x: {
+            range: (_, min, max) => [Math.max(max - WINDOW_S, Math.min(min, max - LEAST_S)), max],
+          },
           y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
         },
         axes: [

@@ -19,6 +19,7 @@ const COLUMNS = [
   },
   {
     name: "local",
+    extra: true,
     label: "Local",
     width: "minmax(120px, 1.3fr)",
     cell: (row) => h("span", { class: "mono" }, row.local),
@@ -37,11 +38,19 @@ const COLUMNS = [
   },
   {
     name: "by",
+    extra: true,
     label: "Opened by",
     width: "minmax(80px, 1fr)",
     cell: (row) => row.by && `${row.by.id} ${row.by.name}`,
   },
-  { name: "age", label: "Age", width: "74px", right: true, cell: (row) => lasting(row.age) },
+  {
+    name: "age",
+    extra: true,
+    label: "Age",
+    width: "74px",
+    right: true,
+    cell: (row) => lasting(row.age),
+  },
   {
     name: "in",
     label: "In",
@@ -58,9 +67,16 @@ const COLUMNS = [
     right: true,
     cell: (row) => bytes(row.out),
   },
-  { name: "idle", label: "Idle", width: "74px", right: true, cell: (row) => lasting(row.idle) },
+  {
+    name: "idle",
+    extra: true,
+    label: "Idle",
+    width: "74px",
+    right: true,
+    cell: (row) => lasting(row.idle),
+  },
   { name: "reader", label: "Reader", width: "120px", cell: (row) => wait(row.reader) },
-  { name: "writer", label: "Writer", width: "110px", cell: (row) => wait(row.writer) },
+  { name: "writer", extra: true, label: "Writer", width: "110px", cell: (row) => wait(row.writer) },
 ];
 
 export function connections(place) {

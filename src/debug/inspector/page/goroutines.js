@@ -18,7 +18,7 @@ const COLUMNS = [
     name: "id",
     label: "#",
     width: "76px",
-    phone: "64px",
+    phone: "44px",
     right: true,
     cell: (row) => (row.count === undefined ? row.id : `${row.count} ×`),
   },
@@ -29,11 +29,11 @@ const COLUMNS = [
     phone: "1fr",
     cell: (row) => h("b", null, row.name),
   },
-  { name: "kind", label: "Waits for", width: "150px", phone: "128px", cell: doing },
+  { name: "kind", label: "Waits for", width: "134px", phone: "118px", cell: doing },
   {
     name: "object",
     label: "On",
-    width: "minmax(120px, 2fr)",
+    width: "minmax(80px, 2fr)",
     cell: (row) =>
       row.verdict === undefined
         ? row.object
@@ -43,25 +43,38 @@ const COLUMNS = [
     name: "since",
     label: "Since",
     width: "74px",
-    phone: "64px",
+    phone: "58px",
     right: true,
     cell: (row) => lasting(row.since),
   },
   {
     name: "at",
     label: "Where",
-    width: "minmax(120px, 2fr)",
+    width: "minmax(80px, 2fr)",
     sort: false,
     cell: (row) => h("span", { class: "mono", title: row.stack?.[0] }, shortPlace(row.stack?.[0])),
   },
   {
     name: "origin",
+    extra: true,
     label: "Started at",
     width: "minmax(110px, 1.4fr)",
     cell: (row) => h("span", { class: "mono", title: row.origin }, shortPlace(row.origin)),
   },
-  { name: "parent", label: "By", width: "minmax(70px, 0.8fr)", cell: (row) => row.parent },
-  { name: "labels", label: "Labels", width: "minmax(60px, 0.8fr)", cell: (row) => row.labels },
+  {
+    name: "parent",
+    extra: true,
+    label: "By",
+    width: "minmax(70px, 0.8fr)",
+    cell: (row) => row.parent,
+  },
+  {
+    name: "labels",
+    extra: true,
+    label: "Labels",
+    width: "minmax(60px, 0.8fr)",
+    cell: (row) => row.labels,
+  },
 ];
 
 function check(label, onchange) {
@@ -105,7 +118,7 @@ function source({ text, source: lines }) {
   const code = h("pre", { class: "source" });
   lines.lines.forEach((line, i) => {
     const number = lines.first + i;
-    const content = [h("i", null, String(number).padStart(5)), ` ${line}\n`];
+    const content = [h("i", null, String(number).padStart(5)), ` ${line}`];
     code.append(number === lines.line ? h("mark", null, content) : h("span", null, content));
   });
   shown.append(code);

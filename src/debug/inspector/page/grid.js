@@ -2,6 +2,11 @@
 import { count, h, toast } from "./dom.js";
 import { isPaused } from "./live.js";
 
+/** Classes of a cell: which widths of the window it is seen at. */
+function shapeOf({ right, phone, extra }) {
+  return `${right ? "right" : ""} ${phone ? "" : "wide"} ${extra ? "extra" : ""}`;
+}
+
 const ROW = 28;
 const CHUNK = 100;
 
@@ -33,6 +38,8 @@ export class Grid {
     this.status = h("span", { class: "soft", role: "status" });
     this.element = h("div", { class: "grid card" }, this.head, this.body);
     this.element.style.setProperty("--columns", columns.map(({ width }) => width).join(" "));
+    const middle = columns.filter(({ extra }) => !extra).map(({ width }) => width);
+    this.element.style.setProperty("--middle-columns", middle.join(" "));
     const narrow = columns.filter(({ phone }) => phone).map(({ phone }) => phone);
     this.element.style.setProperty("--phone-columns", narrow.join(" "));
     this.drawHead();
@@ -46,7 +53,7 @@ export class Grid {
       ...this.columns.map((column) => {
         const active = column.name === sort;
         const arrow = active ? (desc ? " ▾" : " ▴") : "";
-        const shape = `${column.right ? "right" : ""} ${column.phone ? "" : "wide"}`;
+        const shape = shapeOf(column);
         const state = active ? (desc ? "descending" : "ascending") : "none";
         return column.sort === false
           ? h("div", { class: shape, role: "columnheader" }, column.label)
@@ -156,7 +163,7 @@ export class Grid {
       row === undefined
         ? h("div", { class: "soft" }, "…")
         : this.columns.map((column) => {
-            const shape = `${column.right ? "right" : ""} ${column.phone ? "" : "wide"}`;
+            const shape = shapeOf(column);
             return h("div", { class: shape, role: "gridcell" }, column.cell(row));
           }),
     );

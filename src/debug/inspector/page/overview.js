@@ -10,6 +10,7 @@ const TILES = [
   ["in/s", (tick) => bytes(rate(tick, "read"))],
   ["out/s", (tick) => bytes(rate(tick, "written"))],
   ["loop delay p99", (tick) => lasting(tick.loop.p99)],
+  ["timers", (tick) => count(total(tick, "timers"))],
   ["panics", (tick) => count(total(tick, "panicked"))],
 ];
 

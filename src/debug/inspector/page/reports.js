@@ -38,17 +38,17 @@ function draw(body, answer, earlier) {
     verdict(
       answer.lockups.length === 0,
       "No goroutines hold each other up",
-      `${answer.lockups.length} lock cycles`,
+      `Goroutines hold each other up for ever: ${answer.lockups.length}`,
     ),
     verdict(
       answer.neverCount === 0,
       "No wait is known to be without end",
-      `${count(answer.neverCount)} waits may never end`,
+      `Waits that may never end: ${count(answer.neverCount)}`,
     ),
     verdict(
       answer.long === 0,
       "Nobody waits longer than a minute",
-      `${count(answer.long)} wait longer than a minute`,
+      `Waits longer than a minute: ${count(answer.long)}`,
       "warn",
     ),
   ];
