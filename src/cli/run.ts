@@ -16,11 +16,12 @@ import { dumpCommand } from "./dump.ts";
 import { echo } from "./echo.ts";
 import { ignoreClosedOutput, print } from "./output.ts";
 import { serve } from "./serve.ts";
+import { topCommand } from "./top.ts";
 
 const FAILED = 1;
 const USAGE = 2;
 
-const commands: readonly Command[] = [demo, echo, dialCommand, serve, dumpCommand];
+const commands: readonly Command[] = [demo, echo, dialCommand, serve, dumpCommand, topCommand];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
