@@ -176,7 +176,10 @@ describe("the control socket", () => {
       const control = await openControl();
       const { goroutines } = (await askControl(control.path, "dump", { stacks: 1 })) as Dump;
       assert.ok(Array.isArray(goroutines));
-      await assert.rejects(askControl(control.path, "fly"), /unknown command "fly"; known: dump/);
+      await assert.rejects(
+        askControl(control.path, "fly"),
+        /unknown command "fly"; known: dump, meters, top/,
+      );
       control.close();
     });
   });
