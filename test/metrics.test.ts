@@ -65,8 +65,7 @@ describe("metrics", () => {
     assert.equal(at('waits{thread="0",kind="chan receive"}'), 1);
     assert.equal(at('wait_seconds_count{thread="0",kind="mutex lock"}'), 1);
     const sum = at('wait_seconds_sum{thread="0",kind="mutex lock"}') ?? 0;
-    assert.ok(sum >= 0.001 && sum < 10, String(sum));
-    assert.equal(at('wait_seconds_bucket{thread="0",kind="mutex lock",le="0.0001"}'), 0);
+    assert.ok(sum > 0 && sum < 10, String(sum));
     assert.equal(at('wait_seconds_bucket{thread="0",kind="mutex lock",le="+Inf"}'), 1);
     assert.equal(at('goroutines_started_total{thread="0"}'), stats().goroutines.started);
     assert.ok((at('thread_busy_seconds_total{thread="0"}') ?? 0) > 0);

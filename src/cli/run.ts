@@ -16,12 +16,21 @@ import { dumpCommand } from "./dump.ts";
 import { echo } from "./echo.ts";
 import { ignoreClosedOutput, print } from "./output.ts";
 import { serve } from "./serve.ts";
+import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
 
 const FAILED = 1;
 const USAGE = 2;
 
-const commands: readonly Command[] = [demo, echo, dialCommand, serve, dumpCommand, traceCommand];
+const commands: readonly Command[] = [
+  demo,
+  echo,
+  dialCommand,
+  serve,
+  dumpCommand,
+  topCommand,
+  traceCommand,
+];
 
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));

@@ -56,7 +56,9 @@ async function answer(line: string): Promise<string> {
   try {
     const handler = handlers.get(command);
     if (handler === undefined) {
-      throw new Error(`unknown command "${command}"; known: ${[...handlers.keys()].join(", ")}`);
+      throw new Error(
+        `unknown command "${command}"; known: ${[...handlers.keys()].sort().join(", ")}`,
+      );
     }
     const ok = await handler(argument === "" ? undefined : JSON.parse(argument));
     return JSON.stringify({ ok: ok ?? null });

@@ -17,6 +17,7 @@ import { type DumpOptions, formatDump, takeDump } from "./dump.ts";
 import { watchLocks } from "./locks.ts";
 import { gatherMeters, shareMeters } from "./meters/gather.ts";
 import { watchGoroutines } from "./registry.ts";
+import "./top.ts";
 
 export interface DebuggingOptions {
   /** Signals that print a dump on standard error; ["SIGUSR2"] by default. On the main thread only. */

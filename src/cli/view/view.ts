@@ -19,12 +19,14 @@ export function canDraw(): boolean {
   return process.stdout.isTTY === true && process.env.TERM !== "dumb";
 }
 
-function wantsColours(): boolean {
+/** Whether to use colours on standard output. */
+export function wantsColours(): boolean {
   const { NO_COLOR } = process.env;
   return (NO_COLOR === undefined || NO_COLOR === "") && process.stdout.getColorDepth() > 1;
 }
 
-function glyphs(): Glyphs {
+/** The characters that the terminal knows. */
+export function glyphs(): Glyphs {
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   const locale = LC_ALL || LC_CTYPE || LANG || "UTF-8";
   return /utf-?8/i.test(locale) ? UNICODE : ASCII;

@@ -37,6 +37,8 @@ export interface ListenerFlow extends Flow {
 
 /** An open conn or listener. */
 export class Traffic {
+  /** Its number: never given twice in a thread. */
+  readonly id: number;
   readonly endpoint: object;
   /** By performance.now(). */
   readonly since: number;
@@ -52,11 +54,13 @@ export class Traffic {
   listener: ListenerFlow | undefined = undefined;
 
   constructor(endpoint: object, since: number) {
+    this.id = ++records;
     this.endpoint = endpoint;
     this.since = since;
   }
 }
 
+let records = 0;
 const TRAFFIC: unique symbol = Symbol("coronet.traffic");
 type Metered = object & { [TRAFFIC]?: Traffic | undefined };
 
