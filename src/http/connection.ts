@@ -17,6 +17,7 @@ import { NetError } from "../net/errors.ts";
 import { chunkOf } from "../poll/buffers.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import type { Waiter } from "../runtime/sched.ts";
+import { TlsConn } from "../tls/conn.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
@@ -38,6 +39,19 @@ export type Answer = Response | globalThis.Response | undefined;
 /** Answers a request. Undefined only after `info.upgrade()`. */
 export type Handler = (request: Request, info: RequestInfo) => Answer | Promise<Answer>;
 
+/** A connection as its server sees it. */
+export interface Served {
+  readonly conn: BaseConn;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** It is another protocol's, and its handler closes it. */
+  readonly upgraded: boolean;
+  /** Serves until one side is done. Never throws. */
+  serve(): Promise<void>;
+  /** The server stops: what is idle ends, what is under way is answered. */
+  drain(): void;
+}
+
 /** What a connection needs of its server. */
 export interface ConnectionOwner {
   readonly handler: Handler;
@@ -56,7 +70,7 @@ export interface ConnectionOwner {
   readonly lastWait: number;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
-  leave(connection: Connection): void;
+  leave(connection: Served): void;
 }
 
 /** Bytes and time for which a connection that was refused is listened to, so that its end is not a reset. */
@@ -71,7 +85,7 @@ const MOST_HELD = 32;
 const nothing = new Uint8Array(0);
 
 /** What a handler has that asked when its client leaves. */
-class Watcher {
+export class Watcher {
   readonly context: Context;
   readonly cancel: CancelFunc;
   stop: AbortController | undefined = undefined;
@@ -82,8 +96,10 @@ class Watcher {
   }
 }
 
-export class Connection implements InfoSource, BodySource, Exchange, Waiter {
+export class Connection implements InfoSource, BodySource, Exchange, Waiter, Served {
   readonly conn: BaseConn;
+  /** It came over TLS. */
+  readonly secure: boolean;
   /** No request is being handled. */
   idle = true;
   /** Counted by the connection's fd (its Meter). */
@@ -111,6 +127,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
 
   constructor(conn: BaseConn, owner: ConnectionOwner) {
     this.conn = conn;
+    this.secure = conn instanceof TlsConn;
     this.owner = owner;
     conn.fd.setMeter(this);
   }
