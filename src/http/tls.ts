@@ -3,7 +3,7 @@
  */
 import type { BaseConn } from "../net/conn.ts";
 import type { ListenOptions } from "../net/listen.ts";
-import { contextOf, createSecureContext, type SecureContext } from "../tls/context.ts";
+import { contextOf, SecureContext } from "../tls/context.ts";
 import { type TlsListener, tlsListen } from "../tls/listen.ts";
 import type { SecureContextOptions, SNIAnswer, TlsServerOptions } from "../tls/options.ts";
 import { TlsAcceptor } from "../tls/secure.ts";
@@ -23,7 +23,7 @@ function offering(given: Given, protocols: readonly string[]): SecureContext {
   made.set(context, known);
   const before = known.get(key);
   if (before !== undefined) return before;
-  const after = createSecureContext({ ...context.options, ALPNProtocols: protocols });
+  const after = new SecureContext({ ...context.options, ALPNProtocols: protocols });
   known.set(key, after);
   return after;
 }
@@ -79,7 +79,10 @@ export class ServerTls {
   /** Fails as createSecureContext does, and leaves everything as it was then. */
   setSecureContext(given: Given): void {
     const context = offering(given, this.protocols);
-    this.listener?.setSecureContext(context);
+    if (this.listener !== undefined) {
+      this.listener.setSecureContext(context);
+      return;
+    }
     this.acceptor ??= new TlsAcceptor(this.options);
     this.acceptor.setSecureContext(context);
   }

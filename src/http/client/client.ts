@@ -21,6 +21,7 @@ import { type ClientOptions, type ClientSettings, type FetchInit, settingsOf } f
 import { dialOrigin, type Origin, Origins } from "./origin.ts";
 import { outgoingOf } from "./outgoing.ts";
 import { isRedirect, locationOf, nextRequest, type Redirected } from "./redirect.ts";
+import type { ClientTlsOptions } from "./tls.ts";
 
 /** Idle connections to each origin. */
 const POOL_SIZE = 256;
@@ -39,6 +40,7 @@ let clients = 0;
 interface Task {
   settings: ClientSettings;
   socketPath: string | undefined;
+  tls: ClientTlsOptions | undefined;
   decode: boolean;
   redirect: "follow" | "error" | "manual";
 }
@@ -119,7 +121,12 @@ export class Client {
 
   private taskOf(init: FetchInit, from: { redirect?: string } | undefined): Task {
     const { options } = this;
-    const { timeouts, socketPath = options.socketPath, decode = options.decode ?? true } = init;
+    const {
+      timeouts,
+      tls,
+      socketPath = options.socketPath,
+      decode = options.decode ?? true,
+    } = init;
     const asked = from instanceof Request ? undefined : (from?.redirect as Task["redirect"]);
     const redirect = init.redirect ?? asked ?? options.redirect ?? "follow";
     if (redirect !== "follow" && redirect !== "error" && redirect !== "manual") {
@@ -130,7 +137,7 @@ export class Client {
       const both = { ...options.timeouts, ...timeouts };
       settings = settingsOf(both, options.limits, this.pool.idleTimeout);
     }
-    return { settings, socketPath, decode, redirect };
+    return { settings, socketPath, tls, decode, redirect };
   }
 
   private requestOf(
@@ -173,7 +180,7 @@ export class Client {
     if (known !== undefined) return known;
     const url = new URL(input);
     if (url.protocol !== "http:" && url.protocol !== "https:") {
-      throw new TypeError(`fetch: expected an url of http:, got ${url.protocol}`);
+      throw new TypeError(`fetch: expected an url of http: or https:, got ${url.protocol}`);
     }
     if (url.username !== "" || url.password !== "") {
       const safe = `${url.protocol}//${url.host}${url.pathname}`;
@@ -189,7 +196,7 @@ export class Client {
   }
 
   private late({ method, url }: Redirected, task: Task, total: number): Error {
-    const { network, address } = this.origins.of(url, task.socketPath);
+    const { network, address } = this.originOf(url, task.socketPath, task.tls);
     const text = `not done after ${total} ms in all`;
     const code = "ERR_DEADLINE";
     const what = { method, url: url.href, network, address, phase: "body" as const };
@@ -206,7 +213,7 @@ export class Client {
     const most = this.options.maxRedirects ?? MOST_REDIRECTS;
     for (let redirects = 0; ; redirects++) {
       const { method, url, headers, source } = request;
-      const origin = this.origins.of(url, task.socketPath);
+      const origin = this.originOf(url, task.socketPath, task.tls);
       const target = url.pathname + url.search;
       const { decode, settings } = task;
       const outgoing = outgoingOf({
@@ -286,7 +293,7 @@ export class Client {
     try {
       const options = { ...this.options.dial, ...this.pool, network, pool, idleTimeout };
       const { signal } = limit ?? {};
-      return await dialOrigin(origin, method, url, { ...options, timeout: connect, signal });
+      return await dialOrigin(origin, { ...options, timeout: connect, signal });
     } catch (error) {
       if (limit?.signal?.aborted === true) throw limit.signal.reason;
       throw failureOf(error, { method, url, network, address }, "connect");
@@ -294,8 +301,8 @@ export class Client {
   }
 
   /** @internal For a proxy: the origin that an address stands for. */
-  originOf(url: URL, socketPath: string | undefined): Origin {
-    return this.origins.of(url, socketPath);
+  originOf(url: URL, socketPath: string | undefined, tls?: ClientTlsOptions): Origin {
+    return this.origins.of(url, socketPath, tls, this.options.tls);
   }
 
   /** @internal */

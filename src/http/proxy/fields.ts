@@ -70,16 +70,18 @@ export interface From {
   /** Its address, without the port; "" when it has none. */
   ip: string;
   host: string;
+  /** How it spoke. */
+  proto: "http" | "https";
 }
 
 /** Says in a request where it has come from. */
-export function addForwarded(list: string[], { ip, host }: From): void {
+export function addForwarded(list: string[], { ip, host, proto }: From): void {
   const node = ip === "" ? "unknown" : ip.includes(":") ? `"[${ip}]"` : ip;
   const quoted = host === "" ? "" : `;host="${host.replace(/["\\]/g, "")}"`;
-  add(list, "forwarded", `for=${node}${quoted};proto=http`);
+  add(list, "forwarded", `for=${node}${quoted};proto=${proto}`);
   add(list, "x-forwarded-for", ip === "" ? "unknown" : ip);
   addOnce(list, "x-forwarded-host", host);
-  addOnce(list, "x-forwarded-proto", "http");
+  addOnce(list, "x-forwarded-proto", proto);
   add(list, "via", BY);
 }
 

@@ -69,10 +69,10 @@ class Forwarder {
   private readonly runtime: Runtime;
 
   constructor(options: ProxyOptions) {
-    const { timeouts, limits = {}, pool = {}, upstreams, check } = options;
+    const { timeouts, limits = {}, pool = {}, tls = {}, upstreams, check } = options;
     this.options = options;
     const { connect } = DEFAULTS;
-    this.client = new Client({ timeouts: { connect, ...timeouts }, limits, pool });
+    this.client = new Client({ timeouts: { connect, ...timeouts }, limits, pool, tls });
     this.settings = this.client.defaultSettings;
     this.choose = chooser(options);
     this.retries = atLeast(options.retries ?? DEFAULTS.retries, 0, "retries");
@@ -143,7 +143,7 @@ class Forwarder {
       fields = given.ownList();
     }
     const host = hostOf(request, list);
-    addForwarded(fields, { ip: ipOf(info), host });
+    addForwarded(fields, { ip: ipOf(info), host, proto: info.secure ? "https" : "http" });
     const length = fieldIn(list, "content-length");
     return {
       request,
