@@ -43,6 +43,7 @@ export class Http2Connection implements Served {
   private streams = 0;
   private requests = 0;
   private idle: NodeJS.Timeout | undefined = undefined;
+  private last: NodeJS.Timeout | undefined = undefined;
   private draining = false;
 
   constructor(conn: TlsConn, owner: ConnectionOwner) {
@@ -58,7 +59,8 @@ export class Http2Connection implements Served {
     const { settings } = owner;
     // Who reads is the session, all the time: what stands still is its streams' to see.
     conn.setTimeouts({ write: settings.write });
-    const session = performServerHandshake(toDuplex(conn, { allowHalfOpen: true }), {
+    const duplex = toDuplex(conn);
+    const session = performServerHandshake(duplex, {
       maxHeaderListPairs: settings.headers + PSEUDO,
       settings: {
         maxConcurrentStreams: settings.streams,
@@ -75,10 +77,21 @@ export class Http2Connection implements Served {
       this.begin(stream as ServerHttp2Stream, raw ?? []);
     });
     session.once("close", () => this.end());
+    // A session over a stream that is no socket of Node's does not look for its end, nor does it always
+    // come to its own when it has something left to say.
+    duplex.once("end", () => {
+      session.destroy();
+      duplex.destroy();
+    });
+    duplex.once("close", () => {
+      session.destroy();
+      this.end();
+    });
     this.rest();
     if (owner.stopping) this.drain();
     await this.ended;
     clearTimeout(this.idle);
+    clearTimeout(this.last);
     await conn.close();
   }
 
@@ -112,11 +125,10 @@ export class Http2Connection implements Served {
     this.draining = true;
     session.goaway(0, NO_STREAM);
     const close = (): void => {
-      clearTimeout(timer);
+      clearTimeout(this.last);
       if (!session.closed) session.close();
     };
-    const timer = setTimeout(close, PING_MS);
-    timer.unref();
+    this.last = setTimeout(close, PING_MS);
     // What the client had sent before it knew has come before the answer.
     try {
       session.ping(close);

@@ -29,6 +29,9 @@ import { StreamGone, StreamWriter } from "./writer.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
 
+/** Bytes of a body that are handed over at once. */
+const SLICE = 65_536;
+
 export class StreamExchange implements InfoSource {
   readonly conn: BaseConn;
   readonly secure = true;
@@ -168,10 +171,21 @@ export class StreamExchange implements InfoSource {
     }
     if (typeof source === "string" || source instanceof Uint8Array) {
       stream.respond(headers);
-      await this.writer.end(source);
+      await this.sendWhole(source);
       return true;
     }
     return await this.sendParts(headers, source as ReadableStream<Uint8Array> | IncomingSource);
+  }
+
+  /** What is large goes in slices: node:http2 counts what it holds, and refuses requests beyond a limit. */
+  private async sendWhole(body: string | Uint8Array): Promise<void> {
+    const { writer } = this;
+    if (body.length <= SLICE) return await writer.end(body);
+    const bytes = typeof body === "string" ? Buffer.from(body) : body;
+    for (let at = 0; at < bytes.length; at += SLICE) {
+      await writer.write(bytes.subarray(at, at + SLICE));
+    }
+    await writer.end();
   }
 
   private async sendParts(
