@@ -231,11 +231,6 @@ describe("what is sent", () => {
     await assert.rejects(fetch(url, { timeouts: { head: 0 } }), RangeError);
   });
 
-  checked("https: says that TLS is missing", async () => {
-    const error = await failure(fetch("https://localhost/"));
-    assert.deepEqual([error.code, error.phase], ["ERR_TLS_UNAVAILABLE", "connect"]);
-  });
-
   checked("a unix socket stands in for the address", async () => {
     await using folder = await socketFolder();
     const path = folder.path("http.sock");

@@ -9,12 +9,16 @@ import { type CancelFunc, withCancel } from "../context/cancel.ts";
 import { background, type Context } from "../context/context.ts";
 import type { BaseConn } from "../net/conn.ts";
 import type { SocketConn } from "../net/socket.ts";
+import { TlsConn } from "../tls/conn.ts";
+import type { SecureContext } from "../tls/context.ts";
+import type { SecureContextOptions } from "../tls/options.ts";
 import { AccessLog } from "./access_log.ts";
-import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
+import { Connection, type ConnectionOwner, type Handler, type Served } from "./connection.ts";
+import { Handshake } from "./handshake.ts";
 import { Audience, type Observer, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
-import { reporter } from "./serve.ts";
+import { reporter, tlsOf } from "./serve.ts";
 
 /** What a connection's handler needs of the info that it is called with. */
 export interface ConnHandlerInfo {
@@ -37,7 +41,7 @@ class WorkerConns implements ConnectionOwner {
   readonly lastWait = LAST_WAIT_MS;
   readonly report: (error: unknown, request: Request) => void;
   stopping = false;
-  private readonly connections = new Set<Connection>();
+  private readonly connections = new Set<Served>();
   private readonly audience: Audience;
   private readonly cancelEnding: CancelFunc;
   private readonly log: AccessLog | undefined;
@@ -60,10 +64,21 @@ class WorkerConns implements ConnectionOwner {
   }
 
   async serve(conn: BaseConn): Promise<void> {
-    const connection = new Connection(conn, this);
-    this.connections.add(connection);
     this.tally.accepted++;
     this.observer?.opened(conn);
+    let connection: Served;
+    if (conn instanceof TlsConn) {
+      const handshake = new Handshake(conn, this);
+      this.connections.add(handshake);
+      const next = await handshake.shake();
+      this.connections.delete(handshake);
+      if (next === undefined) {
+        this.observer?.closed(conn);
+        return;
+      }
+      connection = next;
+    } else connection = new Connection(conn, this);
+    this.connections.add(connection);
     await connection.serve();
     this.leave(connection);
     // Whoever upgraded it may still be at it when the handler has returned.
@@ -71,7 +86,7 @@ class WorkerConns implements ConnectionOwner {
     if (this.stopping && this.connections.size === 0) await this.log?.settle();
   }
 
-  leave(connection: Connection): void {
+  leave(connection: Served): void {
     if (this.connections.delete(connection)) this.observer?.closed(connection.conn);
   }
 
@@ -80,6 +95,16 @@ class WorkerConns implements ConnectionOwner {
     this.cancelEnding("the worker is stopping");
     for (const connection of this.connections) connection.drain();
   }
+}
+
+/** A handler of connections, with `tls` over TLS. */
+export interface HttpHandler {
+  (conn: SocketConn, info: ConnHandlerInfo): Promise<void>;
+  /**
+   * Exchanges the certificate of this worker for connections from now on. Throws what createSecureContext
+   * throws, and then everything stays as it was.
+   */
+  setSecureContext(context: SecureContext | SecureContextOptions): void;
 }
 
 interface Counting extends ConnHandlerInfo {
@@ -96,6 +121,9 @@ function counted(handler: Handler, info: Counting): Handler {
 /**
  * A handler of requests as a handler of connections: what a module for createServer or startThreads exports
  * by default, so that HTTP runs on many cores. Reloads and restarts fail no request.
+ *
+ * With `tls` the listeners stay plain ones, and each worker speaks TLS on what it gets. All threads of a
+ * process share the keys of session tickets; give processes the same `ticketKeys`, with the server's `data`.
  *
  * `maxConnections` of the server takes the place of the limit `connections`.
  *
@@ -114,20 +142,25 @@ function counted(handler: Handler, info: Counting): Handler {
  * const answer = await fetch(`http://${server.addrs[0]}/`, { headers: { connection: "close" } });
  * console.log(await answer.text()); // hello
  */
-export function httpHandler(
-  handler: Handler,
-  options: ServeOptions = {},
-): (conn: SocketConn, info: ConnHandlerInfo) => Promise<void> {
+export function httpHandler(handler: Handler, options: ServeOptions = {}): HttpHandler {
   if (typeof handler !== "function") throw new TypeError("httpHandler: expected a handler");
-  settingsOf(options.limits);
+  const tls = tlsOf(options);
   // One for each worker: only tests have several in one module.
   const workers = new WeakMap<AbortSignal, WorkerConns>();
-  return (conn, info) => {
+  const serve = (conn: SocketConn, info: ConnHandlerInfo): Promise<void> => {
     let worker = workers.get(info.signal);
     if (worker === undefined) {
       worker = new WorkerConns(handler, options, info);
       workers.set(info.signal, worker);
     }
-    return worker.serve(conn);
+    return worker.serve(tls === undefined ? conn : tls.secure(conn));
   };
+  return Object.assign(serve, {
+    setSecureContext: (context: SecureContext | SecureContextOptions): void => {
+      if (tls === undefined) {
+        throw new TypeError("setSecureContext: the handler was not given `tls`");
+      }
+      tls.setSecureContext(context);
+    },
+  });
 }

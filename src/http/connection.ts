@@ -19,6 +19,7 @@ import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import type { Waiter } from "../runtime/sched.ts";
 import { type Trace, traced } from "../runtime/traced.ts";
+import { TlsConn } from "../tls/conn.ts";
 import { HTTPError } from "./errors.ts";
 import { fromPlatform } from "./foreign.ts";
 import { type HeadersInit, headerList } from "./headers.ts";
@@ -40,6 +41,19 @@ export type Answer = Response | globalThis.Response | undefined;
 /** Answers a request. Undefined only after `info.upgrade()`. */
 export type Handler = (request: Request, info: RequestInfo) => Answer | Promise<Answer>;
 
+/** A connection as its server sees it. */
+export interface Served {
+  readonly conn: BaseConn;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** It is another protocol's, and its handler closes it. */
+  readonly upgraded: boolean;
+  /** Serves until one side is done. Never throws. */
+  serve(): Promise<void>;
+  /** The server stops: what is idle ends, what is under way is answered. */
+  drain(): void;
+}
+
 /** What a connection needs of its server. */
 export interface ConnectionOwner {
   readonly handler: Handler;
@@ -58,7 +72,7 @@ export interface ConnectionOwner {
   readonly lastWait: number;
   report(error: unknown, request: Request): void;
   /** The connection is another protocol's from now on. */
-  leave(connection: Connection): void;
+  leave(connection: Served): void;
 }
 
 /** Bytes and time for which a connection that was refused is listened to, so that its end is not a reset. */
@@ -73,7 +87,7 @@ const MOST_HELD = 32;
 const nothing = new Uint8Array(0);
 
 /** What a handler has that asked when its client leaves. */
-class Watcher {
+export class Watcher {
   readonly context: Context;
   readonly cancel: CancelFunc;
   stop: AbortController | undefined = undefined;
@@ -84,8 +98,10 @@ class Watcher {
   }
 }
 
-export class Connection implements InfoSource, BodySource, Exchange, Waiter {
+export class Connection implements InfoSource, BodySource, Exchange, Waiter, Served {
   readonly conn: BaseConn;
+  /** It came over TLS. */
+  readonly secure: boolean;
   /** No request is being handled. */
   idle = true;
   /** Counted by the connection's fd (its Meter). */
@@ -113,6 +129,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter {
 
   constructor(conn: BaseConn, owner: ConnectionOwner) {
     this.conn = conn;
+    this.secure = conn instanceof TlsConn;
     this.owner = owner;
     conn.fd.setMeter(this);
   }

@@ -1,5 +1,5 @@
 /**
- * coronet/http: an HTTP/1.1 server and client on the poller. This file is its public surface, and nothing else.
+ * coronet/http: an HTTP server and client on the poller. This file is its public surface, and nothing else.
  */
 export {
   AccessLog,
@@ -11,7 +11,8 @@ export type { BodyInit } from "./body.ts";
 export { Client, fetch } from "./client/client.ts";
 export { FetchError, type FetchPhase } from "./client/errors.ts";
 export type { ClientOptions, FetchInit, FetchTimeouts, ResponseLimits } from "./client/options.ts";
-export { type ConnHandlerInfo, httpHandler } from "./conn_handler.ts";
+export type { ClientTlsOptions } from "./client/tls.ts";
+export { type ConnHandlerInfo, type HttpHandler, httpHandler } from "./conn_handler.ts";
 export type { Answer, Handler } from "./connection.ts";
 export { HTTPError } from "./errors.ts";
 export { type EventSourceLike, events, type ReceivedEvent } from "./events/events.ts";

@@ -2,21 +2,22 @@
 import type { Context } from "../context/context.ts";
 import type { Addr } from "../net/addr.ts";
 import type { Conn } from "../net/conn.ts";
-import { IncomingSource } from "./body.ts";
+import { type Incoming, IncomingSource } from "./body.ts";
 import { Headers, type HeadersInit } from "./headers.ts";
-import type { IncomingBody } from "./incoming.ts";
 import { Arrived } from "./request.ts";
 
 /** What the info needs of its connection. */
 export interface InfoSource {
   readonly conn: Conn;
+  /** It came over TLS. */
+  readonly secure: boolean;
   contextFor(info: RequestInfo): Context;
   takeOver(info: RequestInfo, headers: HeadersInit | null | undefined): Promise<Conn>;
 }
 
 export class RequestInfo extends Arrived {
   private readonly connection: InfoSource;
-  private readonly incoming: IncomingBody | undefined;
+  private readonly incoming: Incoming | undefined;
   /** @internal The client asks for another protocol, or for a tunnel. */
   readonly wantsUpgrade: boolean;
   private noted: Record<string, unknown> | undefined;
@@ -24,7 +25,7 @@ export class RequestInfo extends Arrived {
   /** @internal */
   constructor(
     connection: InfoSource,
-    incoming: IncomingBody | undefined,
+    incoming: Incoming | undefined,
     wantsUpgrade: boolean,
     verb: string,
     target: string,
@@ -45,7 +46,10 @@ export class RequestInfo extends Arrived {
     return this.noted;
   }
 
-  /** The connection that the request came on. Reading or writing it is the server's until `upgrade`. */
+  /**
+   * The connection that the request came on: over TLS a TlsConn, which knows the client's certificate.
+   * Reading or writing it is the server's until `upgrade`.
+   */
   get conn(): Conn {
     return this.connection.conn;
   }
@@ -81,6 +85,11 @@ export class RequestInfo extends Arrived {
    */
   upgrade(headers?: HeadersInit | null): Promise<Conn> {
     return this.connection.takeOver(this, headers);
+  }
+
+  /** @internal */
+  get secure(): boolean {
+    return this.connection.secure;
   }
 
   /** @internal */

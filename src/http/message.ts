@@ -115,7 +115,7 @@ export function fieldsOf(response: Response): Said {
   return simple;
 }
 
-function lengthOf(value: string, before: number): number {
+export function lengthOf(value: string, before: number): number {
   if (!/^\d{1,15}$/.test(value) || (before !== -1 && before !== Number(value))) {
     throw new TypeError(`the response's Content-Length is ${JSON.stringify(value)}`);
   }

@@ -24,6 +24,8 @@ export interface ServerStats {
   readonly refused: Readonly<Record<number, number>>;
   /** Connections that became another protocol's. */
   readonly upgraded: number;
+  /** Connections that never came to speak TLS. */
+  readonly failedHandshakes: number;
 }
 
 /**
@@ -39,6 +41,8 @@ export interface ServerHooks {
   responseSent?(record: ResponseRecord): void;
   /** The server answers by itself, with 400, 408, 413, 417, 431, …, and closes the connection. */
   refused?(status: number, reason: string, conn: Conn): void;
+  /** A connection over TLS came to nothing: the client spoke something else, refused, fell silent. */
+  handshakeFailed?(error: Error, conn: Conn): void;
   /** The connection is another protocol's from now on. */
   upgraded?(request: Request, info: RequestInfo): void;
 }
@@ -51,6 +55,7 @@ export class Tally {
   accepted = 0;
   requests = 0;
   upgraded = 0;
+  failedHandshakes = 0;
   /** Of connections that have left. */
   bytesIn = 0;
   bytesOut = 0;
@@ -99,6 +104,13 @@ export class Observer {
   refused(status: number, reason: string, conn: Conn): void {
     for (const each of this.hooks) {
       if (each.refused !== undefined) this.safely(() => each.refused?.(status, reason, conn));
+    }
+  }
+
+  handshakeFailed(error: Error, conn: Conn): void {
+    for (const each of this.hooks) {
+      const { handshakeFailed } = each;
+      if (handshakeFailed !== undefined) this.safely(() => each.handshakeFailed?.(error, conn));
     }
   }
 

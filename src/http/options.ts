@@ -1,6 +1,7 @@
 /**
  * options.ts: what a server may be told, and what holds when it is not.
  */
+import type { TlsServerOptions } from "../tls/options.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { ServerHooks } from "./observe.ts";
 import type { ParserLimits } from "./parser.ts";
@@ -15,7 +16,7 @@ export interface Limits {
   url?: number;
   /** Bytes of a request's body: 413. 16 MiB. */
   body?: number;
-  /** From the first byte of a head to its last, in ms: 408. 10 s. */
+  /** From the first byte of a head to its last, in ms: 408. 10 s. Also of a handshake of TLS. */
   headerTime?: number;
   /** Bytes per second that a body has to come at, after 5 s: 408. 240. */
   bodyRate?: number;
@@ -29,10 +30,19 @@ export interface Limits {
   requests?: number;
   /** Connections at a time: more wait in the kernel's backlog. No limit. */
   connections?: number;
+  /** Requests at a time on one connection of HTTP/2: more are refused, and may be sent again. 100. */
+  streams?: number;
 }
 
 export interface ServeOptions {
   limits?: Limits;
+  /**
+   * Speaks TLS: cert and key, and what else tlsListen takes. ALPN offers HTTP/2 and HTTP/1.1, unless
+   * ALPNProtocols says otherwise. A handshake may take as long as a head (limit headerTime).
+   */
+  tls?: TlsServerOptions;
+  /** HTTP/2 to clients that want it, over TLS; true by default. */
+  http2?: boolean;
   /**
    * Told what a handler, or the body of its response, has failed with; the client gets a 500 or a
    * connection that breaks off. By default it is printed.
@@ -56,6 +66,7 @@ export interface Settings extends ParserLimits {
   unread: number;
   requests: number;
   connections: number;
+  streams: number;
 }
 
 const DEFAULTS: Settings = {
@@ -70,6 +81,7 @@ const DEFAULTS: Settings = {
   unread: 256 * 1024,
   requests: Infinity,
   connections: Infinity,
+  streams: 100,
 };
 
 /** The settings that limits leave; throws a RangeError for what is no limit. */

@@ -62,7 +62,8 @@ const FRAMING_ALLOWANCE = 16_384;
 const FRAMING_PER_CHUNK = 16;
 
 /** reg-name, IPv4 or an IP literal, with a port or without (RFC 3986, 3.2.2). */
-const HOST = /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
+export const HOST =
+  /^(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})+(?::\d{0,5})?$|^\[[\da-f:.]+\](?::\d{0,5})?$/i;
 
 /** Parts of a body that are smaller on the average are joined: an object for each byte would cost more than it. */
 const SMALL_PART = 4096;

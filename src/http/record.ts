@@ -9,7 +9,7 @@ export interface Told {
   /** undefined for a request that was refused before it was understood. */
   readonly request: Request | undefined;
   readonly target: string;
-  /** 10 or 11; 0 when unknown. */
+  /** 10, 11 or 20; 0 when unknown. */
   readonly version: number;
   readonly status: number;
   /** By performance.now(), and what that says now. */
@@ -89,9 +89,10 @@ export class ResponseRecord {
     return this.request?.method ?? "";
   }
 
-  /** "HTTP/1.1"; "" when it is not known. */
+  /** "HTTP/1.1", "HTTP/2.0"; "" when it is not known. */
   get version(): string {
     if (this.versionNumber === 0) return "";
+    if (this.versionNumber === 20) return "HTTP/2.0";
     return this.versionNumber === 10 ? "HTTP/1.0" : "HTTP/1.1";
   }
 

@@ -44,6 +44,8 @@ export abstract class Arrived {
     this.spans = spans;
   }
 
+  /** @internal It came over TLS. */
+  abstract get secure(): boolean;
   /** @internal */
   abstract get source(): IncomingSource | null;
   /** @internal */
@@ -60,14 +62,16 @@ const PLAIN_PATH =
 const PLAIN_HOST = /^(?:localhost|(?:[a-z][a-z\d-]*\.)+[a-z]{2,}|127\.0\.0\.1)(?::[1-9]\d*)?$/;
 
 /** The url of a request target (RFC 9112, 3.2 and 3.3), as an URL's parser writes it. */
-export function urlOf(method: string, target: string, host: string): string {
+export function urlOf(method: string, target: string, host: string, secure = false): string {
   const authority = host === "" ? "localhost" : host;
-  if (PLAIN_PATH.test(target) && PLAIN_HOST.test(authority) && !authority.endsWith(":80")) {
-    return `http://${authority}${target}`;
+  const scheme = secure ? "https" : "http";
+  const standard = secure ? ":443" : ":80";
+  if (PLAIN_PATH.test(target) && PLAIN_HOST.test(authority) && !authority.endsWith(standard)) {
+    return `${scheme}://${authority}${target}`;
   }
-  if (method === "CONNECT") return `http://${target}/`;
-  const url = target.startsWith("/") ? `http://${authority}${target}` : target;
-  if (target === "*") return `http://${authority}/*`;
+  if (method === "CONNECT") return `${scheme}://${target}/`;
+  const url = target.startsWith("/") ? `${scheme}://${authority}${target}` : target;
+  if (target === "*") return `${scheme}://${authority}/*`;
   try {
     return new URL(url).href;
   } catch (error) {
@@ -113,11 +117,11 @@ export class Request extends Body {
     return this.verb;
   }
 
-  /** The whole url, with "http:" and the Host that the client named. */
+  /** The whole url, with "https:" or "http:" and the Host that the client named. */
   get url(): string {
     if (this.madeUrl === undefined) {
-      const { verb, target, host } = this.arrived as Arrived;
-      this.madeUrl = urlOf(verb, target, host);
+      const { verb, target, host, secure } = this.arrived as Arrived;
+      this.madeUrl = urlOf(verb, target, host, secure);
     }
     return this.madeUrl;
   }

@@ -9,6 +9,7 @@
 import type { BaseConn } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { TCPConn } from "../net/tcp.ts";
+import { TlsConn } from "../tls/conn.ts";
 import { IncomingSource } from "./body.ts";
 import { HTTPError } from "./errors.ts";
 import { FileBody } from "./file_body.ts";
@@ -273,6 +274,7 @@ async function breakOff(exchange: Exchange): Promise<void> {
   const { conn } = exchange;
   exchange.keepAlive = false;
   await exchange.flush()?.catch(() => {});
+  if (conn instanceof TlsConn) return await conn.breakOff();
   if (conn instanceof TCPConn) conn.setLinger(0);
   await conn.close();
 }

@@ -1,5 +1,5 @@
 /**
- * serve.ts: serve(): an HTTP/1.1 server. A goroutine accepts, each connection has one of its own.
+ * serve.ts: serve(): an HTTP server. A goroutine accepts, each connection has one of its own.
  */
 import { afterFunc } from "../context/afterfunc.ts";
 import { type CancelFunc, withCancel } from "../context/cancel.ts";
@@ -11,11 +11,16 @@ import { type ListenOptions, listen } from "../net/listen.ts";
 import { Listener } from "../net/listener.ts";
 import { awaited } from "../runtime/awaited.ts";
 import { go } from "../runtime/goroutine.ts";
+import { TlsConn } from "../tls/conn.ts";
+import type { SecureContext } from "../tls/context.ts";
+import type { SecureContextOptions } from "../tls/options.ts";
 import { AccessLog } from "./access_log.ts";
-import { Connection, type ConnectionOwner, type Handler } from "./connection.ts";
+import { Connection, type ConnectionOwner, type Handler, type Served } from "./connection.ts";
+import { Handshake } from "./handshake.ts";
 import { Audience, type Observer, type ServerStats, Tally } from "./observe.ts";
 import { type ServeOptions, type Settings, settingsOf } from "./options.ts";
 import type { Request } from "./request.ts";
+import { ServerTls } from "./tls.ts";
 
 /** How long `await using` waits for requests that are being answered, in ms. */
 const DISPOSE_MS = 5_000;
@@ -44,15 +49,22 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   private readonly log: AccessLog | undefined;
   /** The log is this server's alone. */
   private readonly ownsLog: boolean;
-  private readonly connections = new Set<Connection>();
+  private readonly tls: ServerTls | undefined;
+  private readonly connections = new Set<Served>();
   private readonly cancel: CancelFunc;
   private readonly cancelEnding: CancelFunc;
   /** Called when a connection has left. */
   private readonly waiting: (() => void)[] = [];
 
   /** @internal */
-  constructor(listener: Listener<BaseConn>, handler: Handler, options: ServeOptions) {
+  constructor(
+    listener: Listener<BaseConn>,
+    handler: Handler,
+    options: ServeOptions,
+    tls: ServerTls | undefined,
+  ) {
     this.listener = listener;
+    this.tls = tls;
     this.addr = listener.addr;
     this.handler = handler;
     this.settings = settingsOf(options.limits);
@@ -77,21 +89,42 @@ export class Server implements AsyncDisposable, ConnectionOwner {
 
   /** What it has done so far, and what it does now. */
   get stats(): ServerStats {
-    const { accepted, requests, refused, upgraded } = this.tally;
+    const { accepted, requests, refused, upgraded, failedHandshakes } = this.tally;
     let { bytesIn, bytesOut } = this.tally;
     for (const connection of this.connections) {
       bytesIn += connection.bytesIn;
       bytesOut += connection.bytesOut;
     }
     const live = this.connections.size;
-    return { accepted, live, requests, bytesIn, bytesOut, refused: { ...refused }, upgraded };
+    return {
+      accepted,
+      live,
+      requests,
+      bytesIn,
+      bytesOut,
+      refused: { ...refused },
+      upgraded,
+      failedHandshakes,
+    };
+  }
+
+  /**
+   * Exchanges the certificate, of a server with `tls`: it counts from the next connection on, and no
+   * request is lost. Throws what createSecureContext throws, and then everything stays as it was.
+   */
+  setSecureContext(context: SecureContext | SecureContextOptions): void {
+    if (this.tls === undefined) {
+      throw new TypeError("setSecureContext: the server was not given `tls`");
+    }
+    this.tls.setSecureContext(context);
   }
 
   /** @internal Accepts until the listener is closed. At its limit connections wait in the kernel. */
   async accept(): Promise<void> {
     const { connections, listener, settings } = this;
     for await (const conn of listener) {
-      const connection = new Connection(conn, this);
+      const connection =
+        conn instanceof TlsConn ? new Handshake(conn, this) : new Connection(conn, this);
       connections.add(connection);
       this.tally.accepted++;
       this.observer?.opened(conn);
@@ -100,8 +133,14 @@ export class Server implements AsyncDisposable, ConnectionOwner {
     }
   }
 
+  /** @internal The handshake is done: it is this connection from now on. */
+  become(shaken: Handshake, connection: Served): void {
+    this.connections.delete(shaken);
+    this.connections.add(connection);
+  }
+
   /** @internal */
-  leave(connection: Connection): void {
+  leave(connection: Served): void {
     if (!this.connections.delete(connection)) return;
     this.tally.bytesIn += connection.bytesIn;
     this.tally.bytesOut += connection.bytesOut;
@@ -162,7 +201,17 @@ export class Server implements AsyncDisposable, ConnectionOwner {
   }
 }
 
-async function serveConnection(connection: Connection, server: Server): Promise<void> {
+async function serveConnection(first: Served, server: Server): Promise<void> {
+  let connection = first;
+  if (first instanceof Handshake) {
+    const next = await first.shake();
+    if (next === undefined) {
+      server.leave(first);
+      return;
+    }
+    server.become(first, next);
+    connection = next;
+  }
   await connection.serve();
   server.leave(connection);
 }
@@ -182,7 +231,7 @@ export function reporter(
 }
 
 /**
- * Serves HTTP/1.1: calls `handler(request, info)` for each request and sends the Response it returns.
+ * Serves HTTP/1.1, and with `tls` HTTPS and HTTP/2: calls `handler(request, info)` for each request and sends the Response it returns.
  *
  * The address is one of listen's: "127.0.0.1:8080", ":8080", a unix socket's path ("/run/x.sock", "@name");
  * or a Listener, which the server closes when it is shut down. Resolves once it listens. Fails as listen.
@@ -201,10 +250,16 @@ export async function serve(
   options: ServeOptions & ListenOptions = {},
 ): Promise<Server> {
   if (typeof handler !== "function") throw new TypeError("serve: expected a handler");
-  settingsOf(options.limits);
-  const listener = address instanceof Listener ? address : await listenAt(address, options);
+  const tls = tlsOf(options);
+  if (address instanceof Listener && tls !== undefined) {
+    throw new TypeError("serve: a listener speaks TLS, or does not, by itself: give tlsListen's");
+  }
+  const listener =
+    address instanceof Listener
+      ? address
+      : await (tls === undefined ? listenAt(address, options) : tls.listen(address, options));
   try {
-    const server = new Server(listener, handler, options);
+    const server = new Server(listener, handler, options, tls);
     go(acceptConnections, server);
     return server;
   } catch (error) {
@@ -212,6 +267,12 @@ export async function serve(
     await listener.close();
     throw error;
   }
+}
+
+/** How a server with these options speaks TLS; undefined when it does not. Checks its limits. */
+export function tlsOf(options: ServeOptions): ServerTls | undefined {
+  const { headerTime } = settingsOf(options.limits);
+  return options.tls === undefined ? undefined : new ServerTls(options.tls, options, headerTime);
 }
 
 async function acceptConnections(server: Server): Promise<void> {

@@ -18,6 +18,7 @@ import { runtime } from "../runtime/runtime.ts";
 import { CANCELED, CLOSED, EAGAIN } from "../syscall/errno.ts";
 import { type Addr, networkOf, type StreamNetwork } from "./addr.ts";
 import {
+  type BaseConn,
   type Conn,
   type OpOptions,
   type SendFileOptions,
@@ -27,8 +28,7 @@ import {
 import type { DialOptions } from "./dial.ts";
 import { errorOf, NetError, type NetOp } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
-import { type Link, type PoolOptions, poolOf } from "./pool.ts";
-import type { SocketConn } from "./socket.ts";
+import { type Link, type Over, type PoolOptions, poolOf } from "./pool.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
 export interface ConnectOptions extends DialOptions, PoolOptions {
@@ -36,6 +36,8 @@ export interface ConnectOptions extends DialOptions, PoolOptions {
   network?: StreamNetwork | undefined;
   /** Name of the pool; the address by default. */
   pool?: string | undefined;
+  /** @internal What comes on a new connection. All that a pool has is of one kind: its name says which. */
+  over?: Over | undefined;
 }
 
 export interface KeepaliveOptions {
@@ -110,7 +112,7 @@ class Chunks implements AsyncIterator<Uint8Array, undefined> {
  */
 export class PooledConn implements Conn, ChunkReader {
   private link: Link | undefined;
-  private readonly conn: SocketConn;
+  private readonly conn: BaseConn;
   private readonly idleTimeout: number | null | undefined;
   private reader: BufReader | undefined = undefined;
   private end = "";
@@ -212,7 +214,7 @@ export class PooledConn implements Conn, ChunkReader {
   }
 
   /** @internal The connection itself, as long as it is leased. */
-  below(): SocketConn {
+  below(): BaseConn {
     this.check("read");
     return this.conn;
   }

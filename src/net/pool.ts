@@ -29,7 +29,7 @@ import { Timer } from "../runtime/timers.ts";
 import { SyncWaiter } from "../sync/waiter.ts";
 import { CANCELED, DEADLINE, EAGAIN } from "../syscall/errno.ts";
 import type { StreamNetwork } from "./addr.ts";
-import { timeoutOf } from "./conn.ts";
+import { type BaseConn, timeoutOf } from "./conn.ts";
 import { type DialOptions, dialOn } from "./dial.ts";
 import { errorOf, NetError } from "./errors.ts";
 import type { SocketConn } from "./socket.ts";
@@ -73,6 +73,16 @@ export interface PoolOptions {
   idleTimeout?: number | null | undefined;
 }
 
+/**
+ * Puts something on a new connection, TLS for example, within `timeout` ms; the pool keeps what comes of it.
+ * Closes the connection when it fails.
+ */
+export type Over = (
+  conn: SocketConn,
+  timeout: number | null,
+  signal: AbortSignal | undefined,
+) => Promise<BaseConn>;
+
 export const DEFAULT_POOL_SIZE = 30;
 const DEFAULT_IDLE_MS = 60_000;
 /** Beyond so many pools of a thread, those without a connection are forgotten. */
@@ -94,7 +104,7 @@ class IdleWatch extends Watch {
 
 /** A connection of a pool, for as long as it is open, whoever uses it. */
 export class Link extends ListEntry {
-  readonly conn: SocketConn;
+  readonly conn: BaseConn;
   readonly pool: Pool;
   /** How often it has been taken from the pool. */
   reused = 0;
@@ -102,7 +112,7 @@ export class Link extends ListEntry {
   until = 0;
   watch: IdleWatch | undefined = undefined;
 
-  constructor(conn: SocketConn, pool: Pool) {
+  constructor(conn: BaseConn, pool: Pool) {
     super();
     this.conn = conn;
     this.pool = pool;
@@ -126,7 +136,7 @@ class Alarm extends Timer {
 /** What a caller of connect() wants. */
 export interface Wish<T> {
   address: string;
-  options: DialOptions & PoolOptions;
+  options: DialOptions & PoolOptions & { over?: Over | undefined };
   /** Makes of a connection what the caller gets. */
   lease(link: Link, options: PoolOptions): T;
 }
@@ -295,7 +305,10 @@ export class Pool {
       }
       const timeout = { ...options, timeout: left };
       const conn = await dialOn(this.runtime, this.network, address, timeout);
-      return lease(new Link(conn, this), options);
+      const { over, signal } = options;
+      if (over === undefined) return lease(new Link(conn, this), options);
+      const rest = until === Infinity ? null : Math.max(1, until - clock.now());
+      return lease(new Link(await over(conn, rest, signal), this), options);
     } catch (error) {
       this.onGone();
       throw error;
@@ -339,6 +352,13 @@ export class Pool {
 
   /** Something arrived on an idle connection: nobody asked for it, so nobody could tell what it is. */
   onArrival(link: Link): void {
+    const { fd } = link.conn;
+    // What TLS says by itself, as a ticket for the next session, is nobody's.
+    if (fd.device !== this.runtime && fd.probe() === -EAGAIN) {
+      link.watch = new IdleWatch(link);
+      fd.beginWatch(link.watch);
+      return;
+    }
     this.idle.remove(link);
     this.closedByPeer++;
     this.discard(link);

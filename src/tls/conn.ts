@@ -4,11 +4,12 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { OpOptions } from "../io/io.ts";
-import type { Addr } from "../net/addr.ts";
+import type { Addr, Network } from "../net/addr.ts";
 import { BaseConn } from "../net/conn.ts";
 import type { DuplexConn } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
-import type { SocketConn } from "../net/socket.ts";
+import { type SocketConn, socketFD } from "../net/socket.ts";
+import { TCPConn } from "../net/tcp.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
 import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE } from "../syscall/errno.ts";
@@ -68,6 +69,9 @@ export abstract class TlsConn extends BaseConn {
     return this.carrier.remoteAddr;
   }
 
+  /** @internal Closes so that the peer cannot take what it has for all there is. */
+  abstract breakOff(): Promise<void>;
+
   /** Does the handshake now, or waits for the one that is under way. Its deadline is that of writes. */
   abstract handshake(options?: OpOptions): Promise<void>;
   /** "TLSv1.2" or "TLSv1.3"; undefined before the handshake is done. */
@@ -113,6 +117,25 @@ export class NativeTlsConn extends TlsConn {
 
   handshake(options?: OpOptions): Promise<void> {
     return this.fd.handshake(options?.signal);
+  }
+
+  async breakOff(): Promise<void> {
+    if (this.fd.closing) return;
+    if (this.carrier instanceof TCPConn) this.carrier.setLinger(0);
+    this.fd.cutsOff = true;
+    await this.close();
+  }
+
+  /** @internal After a handshake that has failed: the socket, for a word to a peer that speaks no TLS. */
+  withoutTls(): SocketConn {
+    const { fd, carrier } = this;
+    const { device, sysfd } = fd;
+    device.kernel.native.tlsClose(sysfd);
+    const plain = (carrier as SocketConn).onFD(
+      socketFD(device.runtime, sysfd, carrier.network as Network),
+    );
+    fd.abandon();
+    return plain;
   }
 
   private get native() {
@@ -210,6 +233,13 @@ export class NodeTlsConn extends TlsConn {
       if (error instanceof NetError) throw error;
       throw this.node.errorOf(error, "handshake", this);
     }
+  }
+
+  async breakOff(): Promise<void> {
+    const { carrier } = this;
+    if (carrier instanceof TCPConn && !carrier.fd.closing) carrier.setLinger(0);
+    this.socket.destroy();
+    await this.close();
   }
 
   get protocol(): string | undefined {

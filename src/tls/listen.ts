@@ -11,7 +11,7 @@ import { adoptAccepted } from "./native_path.ts";
 import { overNode } from "./node_path.ts";
 import type { SecureContextOptions, TlsServerOptions } from "./options.ts";
 import { sayOnce } from "./say.ts";
-import { prepared, type Settings, serverSettings } from "./settings.ts";
+import { checkCertificate, prepared, type Settings, serverSettings } from "./settings.ts";
 import { tlsDevice } from "./tls_kernel.ts";
 
 /** The settings of a listener, which can be exchanged. */
@@ -91,10 +91,7 @@ export async function tlsListen(
   checkNetwork(network, "tlsListen", ["tcp", "tcp4", "tcp6", "unix"]);
   const rt = runtime();
   sayOnce(rt);
-  const { cert, pfx, secureContext, SNICallback, contexts } = options;
-  if ((cert ?? pfx ?? secureContext ?? SNICallback ?? contexts) === undefined) {
-    throw new TypeError("tlsListen: a server needs a certificate: cert and key, or pfx");
-  }
+  checkCertificate(options, "tlsListen");
   const current = { settings: prepared(rt, serverSettings(options)) };
   return new TlsListener(await listen(network, address, options), options, current);
 }

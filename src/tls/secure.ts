@@ -5,14 +5,22 @@ import { BaseConn, type Conn } from "../net/conn.ts";
 import { type DialOptions, dial } from "../net/dial.ts";
 import { checkNetwork } from "../net/listen.ts";
 import { SocketConn } from "../net/socket.ts";
+import type { FD } from "../poll/fd.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { BUSY, CLOSED } from "../syscall/errno.ts";
-import type { TlsConn } from "./conn.ts";
+import { NativeTlsConn, type TlsConn } from "./conn.ts";
+import type { SecureContext } from "./context.ts";
 import { takeOver } from "./native_path.ts";
 import { overNode } from "./node_path.ts";
 import type { TlsClientOptions, TlsServerOptions } from "./options.ts";
 import { sayOnce } from "./say.ts";
-import { clientSettings, prepared, type Settings, serverSettings } from "./settings.ts";
+import {
+  checkCertificate,
+  clientSettings,
+  prepared,
+  type Settings,
+  serverSettings,
+} from "./settings.ts";
 import { tlsDevice } from "./tls_kernel.ts";
 
 /** As a client (the default). */
@@ -78,6 +86,34 @@ export async function secure(
   const settings =
     options.isServer === true ? serverSettings(options) : clientSettings(options, hostOf(conn));
   return await shake(put(conn, prepared(conn.fd.device.runtime, settings)), options);
+}
+
+/** @internal TLS on connections that were accepted elsewhere, as a listener of TLS does it. */
+export class TlsAcceptor {
+  private readonly options: TlsServerOptions;
+  private settings: Settings;
+
+  /** Throws what tlsListen throws for its options. */
+  constructor(options: TlsServerOptions) {
+    checkCertificate(options, "TLS");
+    this.options = options;
+    this.settings = prepared(runtime(), serverSettings(options));
+  }
+
+  /** For connections that are secured from now on. */
+  setSecureContext(secureContext: SecureContext): void {
+    this.settings = prepared(runtime(), serverSettings({ ...this.options, secureContext }));
+  }
+
+  /**
+   * Begins no handshake: the first operation does. The conn that is given is the result's; whoever has
+   * accepted it may close it all the same.
+   */
+  secure(conn: BaseConn): TlsConn {
+    const over = put(conn, this.settings);
+    if (over instanceof NativeTlsConn) (conn as { fd: FD }).fd = over.fd;
+    return over;
+  }
 }
 
 /** The host that a connection goes to, as text; "" when it goes to none. */

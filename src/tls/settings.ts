@@ -53,6 +53,13 @@ function chooserOf({ contexts, SNICallback }: TlsServerOptions): Settings["choos
   return (name) => lookUp(byName, name) ?? SNICallback?.(name);
 }
 
+/** Throws a TypeError when a server has no certificate for anybody. */
+export function checkCertificate(options: TlsServerOptions, call: string): void {
+  const { cert, pfx, secureContext, SNICallback, contexts } = options;
+  if ((cert ?? pfx ?? secureContext ?? SNICallback ?? contexts) !== undefined) return;
+  throw new TypeError(`${call}: a server needs a certificate: cert and key, or pfx`);
+}
+
 export function serverSettings(options: TlsServerOptions): Settings {
   const context = contextOf(options as SecureContext | SecureContextOptions);
   const { keylog, handshakeTimeout } = options;

@@ -279,6 +279,9 @@ export class TlsFD extends FD {
     this.failure = { number: -n, details, cause };
   }
 
+  /** The stream is not whole: close() is not to say that it is. */
+  cutsOff = false;
+
   /** True when the failure was the handshake's. */
   failedInHandshake = false;
 
@@ -418,7 +421,7 @@ export class TlsFD extends FD {
    */
   override async close(lingerMs = 0): Promise<void> {
     if (this.closing) return;
-    const left = this.isSecure ? this.sayFarewell() : 0;
+    const left = this.isSecure && !this.cutsOff ? this.sayFarewell() : 0;
     if (left !== -EAGAIN) {
       this.shaking?.end();
       await super.close(lingerMs);

@@ -23,6 +23,7 @@ import { dialOrigin, idleOf, type Origin, Origins } from "./origin.ts";
 import { outgoingOf } from "./outgoing.ts";
 import { type Place, placeOf } from "./place.ts";
 import { isRedirect, locationOf, nextRequest, type Redirected } from "./redirect.ts";
+import type { ClientTlsOptions } from "./tls.ts";
 
 /** Idle connections to each origin. */
 const POOL_SIZE = 256;
@@ -41,6 +42,7 @@ let clients = 0;
 interface Task {
   settings: ClientSettings;
   socketPath: string | undefined;
+  tls: ClientTlsOptions | undefined;
   decode: boolean;
   redirect: "follow" | "error" | "manual";
 }
@@ -132,7 +134,12 @@ export class Client {
 
   private taskOf(init: FetchInit, from: { redirect?: string } | undefined): Task {
     const { options } = this;
-    const { timeouts, socketPath = options.socketPath, decode = options.decode ?? true } = init;
+    const {
+      timeouts,
+      tls,
+      socketPath = options.socketPath,
+      decode = options.decode ?? true,
+    } = init;
     const asked = from instanceof Request ? undefined : (from?.redirect as Task["redirect"]);
     const redirect = init.redirect ?? asked ?? options.redirect ?? "follow";
     if (redirect !== "follow" && redirect !== "error" && redirect !== "manual") {
@@ -143,7 +150,7 @@ export class Client {
       const both = { ...options.timeouts, ...timeouts };
       settings = settingsOf(both, options.limits, this.pool.idleTimeout);
     }
-    return { settings, socketPath, decode, redirect };
+    return { settings, socketPath, tls, decode, redirect };
   }
 
   private requestOf(
@@ -179,13 +186,14 @@ export class Client {
     return { method, place, headers, source };
   }
 
-  private placeOf(input: string | URL, { socketPath }: Task): Place {
+  private placeOf(input: string | URL, { socketPath, tls }: Task): Place {
     const text = typeof input === "string" ? input : undefined;
     const known = text === undefined ? undefined : this.places.get(text);
-    if (known !== undefined && known.socketPath === socketPath) return known;
+    const isSame = known?.socketPath === socketPath && known?.tls === tls;
+    if (known !== undefined && isSame) return known;
     const url = new URL(input);
     if (url.protocol !== "http:" && url.protocol !== "https:") {
-      throw new TypeError(`fetch: expected an url of http:, got ${url.protocol}`);
+      throw new TypeError(`fetch: expected an url of http: or https:, got ${url.protocol}`);
     }
     if (url.username !== "" || url.password !== "") {
       const safe = `${url.protocol}//${url.host}${url.pathname}`;
@@ -193,7 +201,7 @@ export class Client {
         `fetch: the url has a user name or password (${safe}): give an Authorization header`,
       );
     }
-    const place = placeOf(url, this.origins, socketPath);
+    const place = placeOf(url, this.originOf(url, socketPath, tls), socketPath, tls);
     if (text !== undefined && text.length < 500) {
       if (this.places.size >= MOST_URLS) this.places.clear();
       this.places.set(text, place);
@@ -240,8 +248,9 @@ export class Client {
     try {
       if (task.redirect === "error") throw new Error(`it answers ${parser.code}, a redirect`);
       if (redirects >= most) throw new Error(`there were ${most} redirects before`);
-      const { url, socketPath } = request.place;
-      const to = placeOf(locationOf(location as string, url), this.origins, socketPath);
+      const { url, socketPath, tls } = request.place;
+      const next = locationOf(location as string, url);
+      const to = placeOf(next, this.originOf(next, socketPath, tls), socketPath, tls);
       return nextRequest(request, parser.code, to);
     } catch (error) {
       const { message } = error as Error;
@@ -281,7 +290,7 @@ export class Client {
     try {
       const options = { ...this.options.dial, ...this.pool, network, pool, idleTimeout };
       const { signal } = limit ?? {};
-      return await dialOrigin(origin, method, url, { ...options, timeout: connect, signal });
+      return await dialOrigin(origin, { ...options, timeout: connect, signal });
     } catch (error) {
       if (limit?.signal?.aborted === true) throw limit.signal.reason;
       throw failureOf(error, { method, url, network, address }, "connect");
@@ -289,8 +298,8 @@ export class Client {
   }
 
   /** @internal For a proxy: the origin that an address stands for. */
-  originOf(url: URL, socketPath: string | undefined): Origin {
-    return this.origins.of(url, socketPath);
+  originOf(url: URL, socketPath: string | undefined, tls?: ClientTlsOptions): Origin {
+    return this.origins.of(url, socketPath, tls, this.options.tls);
   }
 
   /** @internal */

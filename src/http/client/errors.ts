@@ -6,7 +6,7 @@ import { NetError } from "../../net/errors.ts";
 /**
  * How far a request had come.
  *
- *   connect  a connection: waiting for a place in the pool, looking up the name, dialling
+ *   connect  a connection: waiting for a place in the pool, looking up the name, dialling, TLS
  *   send     the request is being sent
  *   head     the response's head is awaited
  *   body     the response's body is being read
@@ -36,7 +36,8 @@ export interface FetchErrorInit {
  *   ERR_RESPONSE_TRUNCATED     the connection ended inside of it
  *   ERR_RESPONSE_ENCODING      its body is not what its Content-Encoding says
  *   ERR_REDIRECT               a redirect that may not, or cannot, be followed
- *   ERR_TLS_UNAVAILABLE        https: is not there
+ *   CERT_HAS_EXPIRED, ERR_TLS_CERT_ALTNAME_INVALID, ERR_SSL_…
+ *                              as dialTls: the server is not the one that was asked for, or speaks no TLS
  *
  * @example
  * import { FetchError, fetch } from "coronet/http";
@@ -100,13 +101,19 @@ export function failureOf(
     code,
     text,
     timeout,
+    hint: hintIn(message),
     cause: error,
   });
 }
 
+/** What to do about it: behind the code. */
+function hintIn(message: string): string | undefined {
+  return / \([A-Z_\d]+\)(?:, [^;]*)?; (.+)$/.exec(message)?.[1];
+}
+
 /** A NetError's message says operation and addresses before the reason, and its code behind. */
 function reasonIn(message: string): string {
-  const end = message.search(/ \([A-Z_]+\)(?:;|,|$)/);
+  const end = message.search(/ \([A-Z_\d]+\)(?:;|,|$)/);
   if (end === -1) return message;
   const head = message.slice(0, end);
   return head.slice(head.lastIndexOf(": ") + (head.includes(": ") ? 2 : 1));

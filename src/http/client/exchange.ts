@@ -16,7 +16,6 @@ import { readChunk } from "../../io/io.ts";
 import { type BaseConn, readNow, waitReady, writeLatin1 } from "../../net/conn.ts";
 import type { PooledConn } from "../../net/cosocket.ts";
 import { NetError } from "../../net/errors.ts";
-import type { SocketConn } from "../../net/socket.ts";
 import { chunkOf } from "../../poll/buffers.ts";
 import { type Incoming, IncomingSource, type Source } from "../body.ts";
 import { llhttp } from "../llhttp.ts";
@@ -62,7 +61,7 @@ const DRAIN_MS = 1_000;
 const NO_TRAILERS: readonly string[] = [];
 
 /** What a connection fails with whose server has closed it. */
-const GONE = new Set(["ECONNRESET", "EPIPE", "ERR_UNEXPECTED_EOF"]);
+const GONE = new Set(["ECONNRESET", "EPIPE", "ERR_UNEXPECTED_EOF", "ERR_TLS_TRUNCATED"]);
 
 const nothing = new Uint8Array(0);
 
@@ -78,7 +77,7 @@ export class Exchange {
   /** Why it was given up: an abort's reason. */
   private given: { readonly reason: unknown } | undefined = undefined;
   private readonly lease: PooledConn;
-  private readonly conn: SocketConn;
+  private readonly conn: BaseConn;
   private readonly settings: ClientSettings;
   private chunk: Uint8Array = nothing;
   private at = 0;
@@ -398,6 +397,9 @@ export class Exchange {
     if (this.ended) return;
     this.ended = true;
     if (this.registered) forgotten.unregister(this);
+    // What a connection has brought along resumes the next one.
+    const { origin } = this.outgoing;
+    if (origin.tls !== undefined && this.lease.reusedTimes === 0) origin.remember(this.conn);
     const { lease } = this;
     if (!(reusable && this.giveBack(lease))) void lease.close();
     this.chunk = nothing;

@@ -7,10 +7,11 @@ import type { PoolOptions } from "../../net/pool.ts";
 import type { HeadersInit } from "../headers.ts";
 import type { ParserLimits } from "../parser.ts";
 import type { RequestInit } from "../request.ts";
+import type { ClientTlsOptions } from "./tls.ts";
 
 /** How long each part of a request may take, in ms; null for no limit. */
 export interface FetchTimeouts {
-  /** A connection: waiting for a place in the pool, looking up the name, dialling. 10 s. */
+  /** A connection: waiting for a place in the pool, looking up the name, dialling, TLS. 10 s. */
   connect?: number | null;
   /** Without progress of what is sent. 60 s. */
   send?: number | null;
@@ -42,6 +43,11 @@ export interface ClientOptions {
   pool?: PoolOptions;
   /** How connections are dialled: resolver, localAddress, noDelay, … */
   dial?: Omit<DialOptions, "signal" | "timeout">;
+  /**
+   * How https: is spoken: ca, cert and key, servername, rejectUnauthorized, …, as dialTls takes them. Give the
+   * same object for the same: what it says is looked at once.
+   */
+  tls?: ClientTlsOptions;
   /** The socket that is dialled instead of the url's host and port: "/run/x.sock", "@name". */
   socketPath?: string;
   /** Decodes gzip, deflate and br, and asks for them (the default); or leaves bodies as they are sent. */
@@ -56,6 +62,8 @@ export interface ClientOptions {
 export interface FetchInit extends RequestInit {
   redirect?: "follow" | "error" | "manual";
   timeouts?: FetchTimeouts;
+  /** Over the client's. Requests that say something else here get connections of their own. */
+  tls?: ClientTlsOptions;
   socketPath?: string;
   decode?: boolean;
   /** As the standard asks for with a stream; nothing else is there. */

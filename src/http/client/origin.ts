@@ -1,12 +1,14 @@
 /**
  * origin.ts: where a request goes: an origin (RFC 6454) and what is dialled for it.
  *
- * The pool's key is the origin: scheme, host and port, and the unix socket where one is used instead. TLS
- * and the server's name are part of it, as the scheme and the host.
+ * The pool's key is the origin: scheme, host and port, and the unix socket where one is used instead; over
+ * TLS also what the options say of it (tls.ts), the server's name among it.
  */
 import { networkOf, type StreamNetwork } from "../../net/addr.ts";
+import type { BaseConn } from "../../net/conn.ts";
 import { type ConnectOptions, connect, connectIdle, type PooledConn } from "../../net/cosocket.ts";
-import { FetchError } from "./errors.ts";
+import type { Over } from "../../net/pool.ts";
+import { type ClientTls, type ClientTlsOptions, clientTls, sessionOf } from "./tls.ts";
 
 /** Origins that are remembered. */
 const MOST = 1000;
@@ -14,7 +16,8 @@ const MOST = 1000;
 export class Origin {
   /** "http://host:port", as URL has it. */
   readonly name: string;
-  readonly tls: boolean;
+  /** How TLS is spoken there; undefined for http:. */
+  readonly tls: ClientTls | undefined;
   /** Whom a certificate has to be for. */
   readonly serverName: string;
   /** What is dialled. */
@@ -24,17 +27,35 @@ export class Origin {
   readonly host: string;
   /** The name of its pool of connections. */
   readonly pool: string;
+  /** Of the last connection that brought one: what resumes it. */
+  private session: Uint8Array | undefined = undefined;
 
-  constructor(url: URL, socketPath: string | undefined, prefix: string) {
+  constructor(
+    url: URL,
+    socketPath: string | undefined,
+    prefix: string,
+    tls: ClientTls | undefined,
+  ) {
     this.name = url.origin;
-    this.tls = url.protocol === "https:";
+    this.tls = tls;
     this.serverName = url.hostname.replace(/^\[|\]$/g, "");
-    const port = url.port === "" ? (this.tls ? "443" : "80") : url.port;
+    const port = url.port === "" ? (tls === undefined ? "80" : "443") : url.port;
     this.address = socketPath ?? `${url.hostname}:${port}`;
     this.network = socketPath === undefined ? "tcp" : networkOf(socketPath);
     this.host = url.host;
-    this.pool = `${prefix}${this.name}${socketPath === undefined ? "" : ` at ${socketPath}`}`;
+    const options = tls === undefined || tls.key === "" ? "" : ` (tls ${tls.key})`;
+    const place = socketPath === undefined ? "" : ` at ${socketPath}`;
+    this.pool = `${prefix}${this.name}${place}${options}`;
   }
+
+  /** Keeps what resumes the session of a connection. */
+  remember(conn: BaseConn): void {
+    this.session = sessionOf(conn) ?? this.session;
+  }
+
+  /** Puts TLS on a new connection to here. */
+  readonly over: Over = (conn, timeout, signal) =>
+    (this.tls as ClientTls).over(conn, this.serverName, this.session, timeout, signal);
 }
 
 /** Origins by their name: what is made for each request otherwise. */
@@ -46,11 +67,19 @@ export class Origins {
     this.prefix = prefix;
   }
 
-  of(url: URL, socketPath: string | undefined): Origin {
-    const key = socketPath === undefined ? url.origin : `${url.origin} ${socketPath}`;
+  /** `given`: what is said about TLS, which only https: needs. */
+  of(
+    url: URL,
+    socketPath: string | undefined,
+    given: ClientTlsOptions | undefined,
+    defaults: ClientTlsOptions | undefined,
+  ): Origin {
+    const tls = url.protocol === "https:" ? clientTls(given, defaults) : undefined;
+    let key = socketPath === undefined ? url.origin : `${url.origin} ${socketPath}`;
+    if (tls !== undefined) key += ` ${tls.key}`;
     const known = this.known.get(key);
     if (known !== undefined) return known;
-    const made = new Origin(url, socketPath, this.prefix);
+    const made = new Origin(url, socketPath, this.prefix, tls);
     if (this.known.size >= MOST) this.known.clear();
     this.known.set(key, made);
     return made;
@@ -59,22 +88,11 @@ export class Origins {
 
 /** A connection to an origin that is idle in its pool, if there is one: see connectIdle. */
 export function idleOf(origin: Origin, canDoWithout: boolean): PooledConn | undefined {
-  return origin.tls ? undefined : connectIdle(origin.pool, origin.network, canDoWithout);
+  return connectIdle(origin.pool, origin.network, canDoWithout);
 }
 
 /** A connection to an origin, idle in its pool or new. Here, and nowhere else, TLS comes in. */
-export function dialOrigin(
-  origin: Origin,
-  method: string,
-  url: string,
-  options: ConnectOptions,
-): Promise<PooledConn> {
-  const { address, network, tls } = origin;
-  if (!tls) return connect(address, options);
-  const text = "https: needs TLS, which is not part of this version";
-  const hint = "use http:, or the platform's fetch";
-  const code = "ERR_TLS_UNAVAILABLE";
-  return Promise.reject(
-    new FetchError({ method, url, network, address, phase: "connect", code, text, hint }),
-  );
+export function dialOrigin(origin: Origin, options: ConnectOptions): Promise<PooledConn> {
+  const { address, tls } = origin;
+  return connect(address, tls === undefined ? options : { ...options, over: origin.over });
 }

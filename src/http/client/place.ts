@@ -1,5 +1,6 @@
 /** place.ts: a url, and what is made of it for each of its requests. */
-import type { Origin, Origins } from "./origin.ts";
+import type { Origin } from "./origin.ts";
+import type { ClientTlsOptions } from "./tls.ts";
 
 export interface Place {
   readonly url: URL;
@@ -10,11 +11,17 @@ export interface Place {
   readonly origin: Origin;
   /** The unix socket that is dialled instead. */
   readonly socketPath: string | undefined;
+  /** What the caller says of TLS. */
+  readonly tls: ClientTlsOptions | undefined;
 }
 
-export function placeOf(url: URL, origins: Origins, socketPath: string | undefined): Place {
+export function placeOf(
+  url: URL,
+  origin: Origin,
+  socketPath: string | undefined,
+  tls: ClientTlsOptions | undefined,
+): Place {
   const { href, hash, pathname, search } = url;
-  const origin = origins.of(url, socketPath);
   const plain = hash === "" ? href : href.slice(0, -hash.length);
-  return { url, href: plain, target: pathname + search, origin, socketPath };
+  return { url, href: plain, target: pathname + search, origin, socketPath, tls };
 }

@@ -157,16 +157,16 @@ export class RequestFields {
   }
 
   /** The fields for the upstream, which say where the request has come from. */
-  textFrom({ ip, host }: From): string {
+  textFrom({ ip, host, proto }: From): string {
     const node = ip === "" ? "unknown" : ip.includes(":") ? `"[${ip}]"` : ip;
     const quoted = host === "" ? "" : `;host="${host.replace(/["\\]/g, "")}"`;
     const named = this.forwardedHost || host;
     return (
       this.text +
-      `forwarded: ${behind(this.forwarded, `for=${node}${quoted};proto=http`)}\r\n` +
+      `forwarded: ${behind(this.forwarded, `for=${node}${quoted};proto=${proto}`)}\r\n` +
       `x-forwarded-for: ${behind(this.forwardedFor, ip === "" ? "unknown" : ip)}\r\n` +
       (named === "" ? "" : `x-forwarded-host: ${named}\r\n`) +
-      `x-forwarded-proto: ${this.forwardedProto || "http"}\r\n` +
+      `x-forwarded-proto: ${this.forwardedProto || proto}\r\n` +
       `via: ${behind(this.via, BY)}\r\n`
     );
   }
@@ -177,6 +177,8 @@ export interface From {
   /** Its address, without the port; "" when it has none. */
   ip: string;
   host: string;
+  /** How it spoke. */
+  proto: "http" | "https";
 }
 
 /** Takes out what does not go on, for somebody who is to see what does. */

@@ -3,13 +3,14 @@
  */
 import type { PoolOptions } from "../../net/pool.ts";
 import type { FetchTimeouts, ResponseLimits } from "../client/options.ts";
+import type { ClientTlsOptions } from "../client/tls.ts";
 import type { Headers } from "../headers.ts";
 import type { RequestInfo } from "../info.ts";
 import type { Request } from "../request.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface UpstreamOptions {
-  /** "http://host:port", with a path that is put before each request's. */
+  /** "http://host:port" or "https://host:port", with a path that is put before each request's. */
   url: string;
   /** The unix socket that is dialled instead: "/run/app.sock", "@name". */
   socketPath?: string;
@@ -69,6 +70,8 @@ export interface ProxyOptions {
   /** As fetch's, but that connections take 5 s at most. */
   timeouts?: Omit<FetchTimeouts, "total">;
   limits?: ResponseLimits;
+  /** How upstreams of https: are spoken to: ca, cert and key, servername, …, as fetch takes them. */
+  tls?: ClientTlsOptions;
   /** Connections to each upstream. 256 idle ones are kept by default. */
   pool?: PoolOptions;
   /** Told what an upstream has failed with; printed by default. */

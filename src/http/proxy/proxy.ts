@@ -67,10 +67,10 @@ class Forwarder {
   private readonly leavers: Leavers;
 
   constructor(options: ProxyOptions) {
-    const { timeouts, limits = {}, pool = {}, upstreams, check } = options;
+    const { timeouts, limits = {}, pool = {}, tls = {}, upstreams, check } = options;
     this.options = options;
     const { connect } = DEFAULTS;
-    this.client = new Client({ timeouts: { connect, ...timeouts }, limits, pool });
+    this.client = new Client({ timeouts: { connect, ...timeouts }, limits, pool, tls });
     this.settings = this.client.defaultSettings;
     this.choose = chooser(options);
     this.retries = atLeast(options.retries ?? DEFAULTS.retries, 0, "retries");
@@ -153,10 +153,12 @@ class Forwarder {
       fields = this.changed(request, info, this.options.headers);
       if (fields.host !== before) host = fields.host;
     }
+    const proto = info.secure ? "https" : "http";
+    const from = { ip: ipOf(info), host: asked, proto } as const;
     return {
       request,
       info,
-      fields: fields.textFrom({ ip: ipOf(info), host: asked }) + (fields.trailers ? TRAILERS : ""),
+      fields: fields.textFrom(from) + (fields.trailers ? TRAILERS : ""),
       host,
       source,
       declared: source === null ? -1 : length,

@@ -35,8 +35,8 @@ export class Upstream {
   constructor(given: string | UpstreamOptions, client: Client, maxFails: number, failTime: number) {
     const { url, socketPath, weight = 1 } = typeof given === "string" ? { url: given } : given;
     const parsed = new URL(url);
-    if (parsed.protocol !== "http:") {
-      throw new TypeError(`reverseProxy: expected an upstream of http:, got ${url}`);
+    if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
+      throw new TypeError(`reverseProxy: expected an upstream of http: or https:, got ${url}`);
     }
     if (parsed.search !== "" || parsed.hash !== "" || parsed.username !== "") {
       throw new TypeError(`reverseProxy: an upstream's url is an address and a path, got ${url}`);

@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { readChunk } from "../../io/io.ts";
 import type { BaseConn, Conn } from "../../net/conn.ts";
 import { type DialOptions, dial } from "../../net/dial.ts";
+import type { TlsClientOptions } from "../../tls/options.ts";
+import { dialTls } from "../../tls/secure.ts";
 import { Headers, type HeadersInit, headerList } from "../headers.ts";
 import { WebSocketConn } from "./conn.ts";
 import { ABNORMAL, WebSocketError } from "./errors.ts";
@@ -15,7 +17,9 @@ export interface DialWebSocketOptions extends WebSocketOptions, DialOptions {
   protocols?: readonly string[];
   /** More headers of the request: Origin, Cookie, Authorization, … */
   headers?: HeadersInit;
-  /** A connection to use instead of dialling one: over TLS, to a unix socket, through a proxy. */
+  /** For `wss:`: ca, cert and key, servername, rejectUnauthorized, …, as dialTls takes them. */
+  tls?: Omit<TlsClientOptions, "ALPNProtocols">;
+  /** A connection to use instead of dialling one: to a unix socket, through a proxy. */
   conn?: Conn;
 }
 
@@ -26,10 +30,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const OWN = /^(?:connection|upgrade|host|sec-websocket-.*|content-length|transfer-encoding)$/;
 
 /**
- * Opens a WebSocket to a url of `ws:`. `timeout` and `signal` hold for the whole of it, from looking up the
+ * Opens a WebSocket to a url of `ws:` or `wss:`. `timeout` and `signal` hold for the whole of it, from looking up the
  * name to the server's response. A response other than 101 fails with a WebSocketError that has its status.
- *
- * `wss:` needs a connection with TLS, given as `conn`.
  *
  * @example
  * import { dialWebSocket, serve, upgradeWebSocket } from "coronet/http";
@@ -53,7 +55,7 @@ export async function dialWebSocket(
   const key = randomBytes(16).toString("base64");
   const head = requestOf(to, key, protocols, offer, headers);
   const until = timeout ? new Date(Date.now() + timeout) : null;
-  const conn = (options.conn ?? (await connect(to, options))) as BaseConn;
+  const conn = (options.conn ?? (await connect(to, options, until))) as BaseConn;
   try {
     conn.setDeadline(until);
     await conn.write(head, { signal });
@@ -76,12 +78,18 @@ function targetOf(text: string | URL): URL {
 }
 
 /** The connection below: where TLS comes in. */
-function connect(url: URL, options: DialOptions): Promise<Conn> {
-  if (url.protocol === "wss:") {
-    throw new TypeError("dialWebSocket: wss: needs TLS: give a connection that has it as `conn`");
-  }
+function connect(url: URL, options: DialWebSocketOptions, until: Date | null): Promise<Conn> {
   const { hostname, port } = url;
-  return dial("tcp", `${hostname}:${port === "" ? 80 : port}`, options);
+  if (url.protocol === "ws:") {
+    return dial("tcp", `${hostname}:${port === "" ? 80 : port}`, options);
+  }
+  const left = until === null ? undefined : Math.max(1, until.getTime() - Date.now());
+  return dialTls("tcp", `${hostname}:${port === "" ? 443 : port}`, {
+    ...options,
+    ...(left === undefined ? {} : { handshakeTimeout: left }),
+    ...options.tls,
+    ALPNProtocols: ["http/1.1"],
+  });
 }
 
 function requestOf(

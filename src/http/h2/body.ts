@@ -1,0 +1,114 @@
+/**
+ * body.ts: the body of a request over HTTP/2. The window that the client sees opens as it is taken.
+ *
+ * Invariants
+ *  - Limits are those of HTTP/1.1: so many bytes (413), and a rate that it has to come at (408).
+ *  - 100 Continue is sent when the first byte is asked for, and never behind the response's head.
+ */
+import type { ServerHttp2Stream } from "node:http2";
+import type { Incoming } from "../body.ts";
+import { bodyError, HTTPError } from "../errors.ts";
+import type { Settings } from "../options.ts";
+
+/** Before the rate counts, in ms. */
+const GRACE = 5_000;
+
+export class StreamBody implements Incoming {
+  trailers: readonly string[] = [];
+  /** The client waits for a word before it sends the body. */
+  awaitsContinue: boolean;
+  private readonly stream: ServerHttp2Stream;
+  private readonly settings: Settings;
+  private bytes = 0;
+  private waited = 0;
+  private ended = false;
+  private over = false;
+  private failed: HTTPError | undefined = undefined;
+  private wake: (() => void) | undefined = undefined;
+
+  constructor(stream: ServerHttp2Stream, settings: Settings, awaitsContinue: boolean) {
+    this.stream = stream;
+    this.settings = settings;
+    this.awaitsContinue = awaitsContinue;
+    const wake = (): void => this.wake?.();
+    const onTrailers = (_: unknown, __: number, raw: string[]): void => {
+      this.trailers = raw;
+    };
+    stream.on("trailers", onTrailers as (headers: unknown, flags: number) => void);
+    stream.on("readable", wake).on("close", wake);
+    stream.on("end", () => {
+      this.ended = true;
+      wake();
+    });
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    const { stream, settings } = this;
+    this.sayContinue();
+    for (;;) {
+      if (this.failed !== undefined) throw this.failed;
+      if (this.over) {
+        throw new HTTPError(0, "ERR_BODY_OVER", "request body: the request is over");
+      }
+      const chunk: Buffer | null = stream.read();
+      if (chunk !== null) {
+        this.bytes += chunk.length;
+        if (this.bytes > settings.body) throw this.fail(bodyError(413, "it is too large"));
+        return chunk;
+      }
+      if (this.ended) return null;
+      if (stream.destroyed || stream.aborted) {
+        const text = "request body: the client has gone before its end";
+        throw this.fail(new HTTPError(0, "ERR_BODY_ABORTED", text));
+      }
+      await this.wait();
+    }
+  }
+
+  async readAll(): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  /** What is left is not asked for. */
+  cancel(): void {}
+
+  /** The request is over: who reads on gets an error. */
+  end(): void {
+    this.over = true;
+    this.wake?.();
+  }
+
+  private sayContinue(): void {
+    const { stream } = this;
+    if (!this.awaitsContinue) return;
+    this.awaitsContinue = false;
+    if (!stream.headersSent && !stream.destroyed) stream.additionalHeaders({ ":status": 100 });
+  }
+
+  private async wait(): Promise<void> {
+    const { bodyRate } = this.settings;
+    const earned = bodyRate === 0 ? Infinity : GRACE + (this.bytes * 1000) / bodyRate;
+    const before = performance.now();
+    let late = false;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+      if (earned === Infinity) return;
+      const onTime = (): void => {
+        late = true;
+        resolve();
+      };
+      timer = setTimeout(onTime, Math.max(1, earned - this.waited));
+    });
+    clearTimeout(timer);
+    this.waited += performance.now() - before;
+    if (late) throw this.fail(bodyError(408, "it comes too slowly"));
+  }
+
+  private fail(error: HTTPError): HTTPError {
+    this.failed = error;
+    return error;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * connection.ts: a connection that speaks HTTP/2: node:http2 over the conn as a stream. Each request is
+ * handled in a goroutine of its own, by the handler that serves HTTP/1.1.
+ *
+ * Invariants
+ *  - A server that stops says so (GOAWAY) before it refuses anything: requests that cross that word are
+ *    answered, and a client knows of every other one that it was not.
+ *  - Without a request under way the connection ends after the limit `idle`.
+ */
+import {
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import { toDuplex } from "../../net/to_duplex.ts";
+import { go } from "../../runtime/goroutine.ts";
+import { parked, type Resolve, resolver } from "../../runtime/park.ts";
+import type { TlsConn } from "../../tls/conn.ts";
+import type { ConnectionOwner, Served } from "../connection.ts";
+import { StreamExchange } from "./exchange.ts";
+import { headOf } from "./fields.ts";
+
+/** What a client may send of one body, and of all, before somebody takes it, in bytes. */
+const STREAM_WINDOW = 262_144;
+const WINDOW = 1 << 20;
+/** The id of no stream: a client may go on until it is told the last one (RFC 9113, 6.8). */
+const NO_STREAM = 0x7fff_ffff;
+/** How long a client may take to answer a ping when the server stops, in ms. */
+const PING_MS = 1_000;
+/** Fields of a request that are no headers. */
+const PSEUDO = 8;
+
+export class Http2Connection implements Served {
+  readonly conn: TlsConn;
+  readonly upgraded = false;
+  /** Counted by the connection's fd (its Meter). */
+  bytesIn = 0;
+  bytesOut = 0;
+  private readonly owner: ConnectionOwner;
+  private session: ServerHttp2Session | undefined = undefined;
+  private readonly ended: Promise<void>;
+  private readonly end: Resolve<void>;
+  private streams = 0;
+  private requests = 0;
+  private idle: NodeJS.Timeout | undefined = undefined;
+  private last: NodeJS.Timeout | undefined = undefined;
+  private draining = false;
+
+  constructor(conn: TlsConn, owner: ConnectionOwner) {
+    this.conn = conn;
+    this.owner = owner;
+    this.ended = parked<void>();
+    this.end = resolver<void>();
+    conn.fd.setMeter(this);
+  }
+
+  async serve(): Promise<void> {
+    const { conn, owner } = this;
+    const { settings } = owner;
+    // Who reads is the session, all the time: what stands still is its streams' to see.
+    conn.setTimeouts({ write: settings.write });
+    const duplex = toDuplex(conn);
+    const session = performServerHandshake(duplex, {
+      maxHeaderListPairs: settings.headers + PSEUDO,
+      settings: {
+        maxConcurrentStreams: settings.streams,
+        maxHeaderListSize: settings.headerBytes,
+        initialWindowSize: STREAM_WINDOW,
+        enableConnectProtocol: true,
+      },
+    });
+    this.session = session;
+    session.setLocalWindowSize(WINDOW);
+    // A peer that goes, or breaks the rules, ends its connection and nothing else.
+    session.on("error", () => {});
+    session.on("stream", (stream, _headers, _flags, raw?: string[]) => {
+      this.begin(stream as ServerHttp2Stream, raw ?? []);
+    });
+    session.once("close", () => this.end());
+    // A session over a stream that is no socket of Node's does not look for its end, nor does it always
+    // come to its own when it has something left to say.
+    duplex.once("end", () => {
+      session.destroy();
+      duplex.destroy();
+    });
+    duplex.once("close", () => {
+      session.destroy();
+      this.end();
+    });
+    this.rest();
+    if (owner.stopping) this.drain();
+    await this.ended;
+    clearTimeout(this.idle);
+    clearTimeout(this.last);
+    await conn.close();
+  }
+
+  private begin(stream: ServerHttp2Stream, raw: readonly string[]): void {
+    const { owner, conn } = this;
+    const { settings } = owner;
+    // Whoever waits for the stream learns of it there.
+    stream.on("error", () => {});
+    clearTimeout(this.idle);
+    this.streams++;
+    stream.once("close", () => {
+      if (--this.streams === 0) this.rest();
+    });
+    const exchange = new StreamExchange(conn, owner, stream, headOf(raw, settings));
+    go(serveStream, exchange);
+    if (++this.requests >= settings.requests) this.drain();
+  }
+
+  /** No request is under way. */
+  private rest(): void {
+    const { idle } = this.owner.settings;
+    if (idle === Infinity || this.session?.closed !== false) return;
+    clearTimeout(this.idle);
+    this.idle = setTimeout(() => this.session?.close(), idle);
+    this.idle.unref();
+  }
+
+  drain(): void {
+    const { session } = this;
+    if (this.draining || session === undefined || session.closed) return;
+    this.draining = true;
+    session.goaway(0, NO_STREAM);
+    const close = (): void => {
+      clearTimeout(this.last);
+      if (!session.closed) session.close();
+    };
+    this.last = setTimeout(close, PING_MS);
+    // What the client had sent before it knew has come before the answer.
+    try {
+      session.ping(close);
+    } catch {
+      close();
+    }
+  }
+}
+
+async function serveStream(exchange: StreamExchange): Promise<void> {
+  await exchange.serve();
+}

@@ -1,0 +1,337 @@
+/**
+ * exchange.ts: one request over HTTP/2 and its response: a stream of a connection.
+ *
+ * Invariants
+ *  - What Content-Length says is what is sent, or the stream is reset: a client never takes half a body for
+ *    a whole one.
+ *  - A body is asked for more only when the client's window has taken what it gave before.
+ *  - The stream is over when serve() is: whoever still reads the request gets an error.
+ */
+import { constants, type ServerHttp2Stream } from "node:http2";
+import type { Context } from "../../context/context.ts";
+import type { BaseConn, Conn } from "../../net/conn.ts";
+import { fromDuplex } from "../../net/duplex.ts";
+import { endsQuietly } from "../../runtime/panic.ts";
+import { IncomingSource, type Source } from "../body.ts";
+import { type Answer, type ConnectionOwner, Watcher } from "../connection.ts";
+import { HTTPError } from "../errors.ts";
+import { FileBody } from "../file_body.ts";
+import { fromPlatform } from "../foreign.ts";
+import { type HeadersInit, headerList } from "../headers.ts";
+import { type InfoSource, RequestInfo } from "../info.ts";
+import { type Parts, partsOf } from "../parts.ts";
+import { ResponseRecord } from "../record.ts";
+import { Request } from "../request.ts";
+import { isBodiless, isOurs, Response } from "../response.ts";
+import { StreamBody } from "./body.ts";
+import { type Head, headersOf, responseHeaders } from "./fields.ts";
+import { StreamGone, StreamWriter } from "./writer.ts";
+
+const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
+
+/** Bytes of a body that are handed over at once. */
+const SLICE = 65_536;
+
+export class StreamExchange implements InfoSource {
+  readonly conn: BaseConn;
+  readonly secure = true;
+  private readonly owner: ConnectionOwner;
+  private readonly stream: ServerHttp2Stream;
+  private readonly head: Head;
+  private readonly incoming: StreamBody | undefined;
+  private readonly info: RequestInfo;
+  private readonly request: Request;
+  private readonly writer: StreamWriter;
+  private watcher: Watcher | undefined = undefined;
+  private takenOver = false;
+  private over = false;
+  private status = 0;
+
+  constructor(conn: BaseConn, owner: ConnectionOwner, stream: ServerHttp2Stream, head: Head) {
+    this.conn = conn;
+    this.owner = owner;
+    this.stream = stream;
+    this.head = head;
+    const { settings } = owner;
+    const { method, target, host, text, spans, expect, protocol } = head;
+    // An extended CONNECT is a GET without a body, as the handler sees it.
+    const hasBody = !stream.endAfterHeaders && protocol === "" && method !== "CONNECT";
+    this.incoming = hasBody ? new StreamBody(stream, settings, expect !== undefined) : undefined;
+    this.writer = new StreamWriter(stream, settings.write);
+    this.info = new RequestInfo(
+      this,
+      this.incoming,
+      protocol !== "",
+      method,
+      target,
+      host,
+      text,
+      spans,
+    );
+    this.request = new Request(this.info);
+    stream.once("close", () => this.watcher?.cancel("the client has gone"));
+  }
+
+  /** Answers the request. Never throws. */
+  async serve(): Promise<void> {
+    const { owner, request, info, head } = this;
+    const { observer, tally } = owner;
+    const started = performance.now();
+    if (head.status === 0) {
+      tally.requests++;
+      observer?.begun(request, info);
+    } else this.noteRefusal(head.status, head.reason);
+    let complete = false;
+    try {
+      const response = head.status === 0 ? await this.answer() : refusal(head.status, head.reason);
+      if (this.takenOver) return;
+      complete = await this.send(response);
+    } catch (error) {
+      if (!(error instanceof StreamGone)) owner.report(error, request);
+      this.reset(NGHTTP2_INTERNAL_ERROR);
+    }
+    if (!this.takenOver) this.finish();
+    observer?.sent(this.record(started, complete));
+  }
+
+  private noteRefusal(status: number, reason: string): void {
+    const { tally, observer } = this.owner;
+    tally.refuse(status);
+    observer?.refused(status, reason, this.conn);
+  }
+
+  // ---- the handler
+
+  private async answer(): Promise<Response> {
+    const { owner, request, info } = this;
+    try {
+      return await this.responseOf(await owner.handler(request, info));
+    } catch (error) {
+      return this.failure(error);
+    }
+  }
+
+  private responseOf(answer: Answer): Response | Promise<Response> {
+    if (isOurs(answer)) return answer;
+    if (answer instanceof globalThis.Response) return fromPlatform(answer);
+    if (this.takenOver) return new Response();
+    throw new TypeError(`the handler returned ${String(answer)}, which is no Response`);
+  }
+
+  private failure(error: unknown): Response {
+    const { owner, request } = this;
+    if (this.takenOver) {
+      if (!this.stream.destroyed) this.stream.close(NGHTTP2_INTERNAL_ERROR);
+      if (!endsQuietly(error)) owner.report(error, request);
+      return new Response();
+    }
+    if (error instanceof HTTPError) {
+      const { status, message } = error;
+      if (status === 0) return Response.error();
+      this.noteRefusal(status, message);
+      return new Response(`${message}\n`, { status, headers: { ...error.headers } });
+    }
+    owner.report(error, request);
+    return refusal(500, "Internal Server Error");
+  }
+
+  // ---- the response
+
+  /** Sends it: true when it has left as a whole. */
+  private async send(response: Response): Promise<boolean> {
+    const { stream, request, owner } = this;
+    if (response.status === 0) {
+      this.reset(NGHTTP2_INTERNAL_ERROR);
+      return false;
+    }
+    let headers: ReturnType<typeof responseHeaders>;
+    let source: Source;
+    try {
+      if (response.status < 200) {
+        throw new TypeError("a handler cannot answer 101 by itself: info.upgrade() does");
+      }
+      headers = responseHeaders(response);
+      source = response.take();
+      checkLength(headers, source, request.method === "HEAD" || isBodiless(response.status));
+    } catch (error) {
+      owner.report(error, request);
+      return await this.send(refusal(500, "Internal Server Error"));
+    }
+    if (stream.destroyed || stream.closed) {
+      await giveUp(source);
+      return false;
+    }
+    this.status = response.status;
+    const silent = source === null || request.method === "HEAD" || isBodiless(response.status);
+    if (silent) {
+      await giveUp(source);
+      stream.respond(headers, { endStream: true });
+      await this.writer.end();
+      return true;
+    }
+    if (typeof source === "string" || source instanceof Uint8Array) {
+      stream.respond(headers);
+      await this.sendWhole(source);
+      return true;
+    }
+    return await this.sendParts(headers, source as ReadableStream<Uint8Array> | IncomingSource);
+  }
+
+  /** What is large goes in slices: node:http2 counts what it holds, and refuses requests beyond a limit. */
+  private async sendWhole(body: string | Uint8Array): Promise<void> {
+    const { writer } = this;
+    if (body.length <= SLICE) return await writer.end(body);
+    const bytes = typeof body === "string" ? Buffer.from(body) : body;
+    for (let at = 0; at < bytes.length; at += SLICE) {
+      await writer.write(bytes.subarray(at, at + SLICE));
+    }
+    await writer.end();
+  }
+
+  private async sendParts(
+    headers: ReturnType<typeof responseHeaders>,
+    source: ReadableStream<Uint8Array> | IncomingSource,
+  ): Promise<boolean> {
+    const { stream, writer } = this;
+    const parts = partsOf(source);
+    // Trailers come with what arrives from elsewhere, and from nowhere else.
+    const mayTrail = source instanceof IncomingSource && !(source.incoming instanceof FileBody);
+    if (mayTrail) {
+      stream.once("wantTrailers", () => stream.sendTrailers(headersOf(parts.trailers)));
+    }
+    try {
+      stream.respond(headers, { waitForTrailers: mayTrail });
+      const length = headers["content-length"];
+      await this.pass(parts, length === undefined ? -1 : Number(length));
+      await writer.end();
+      return true;
+    } catch (error) {
+      await parts.cancel(error);
+      this.reset(NGHTTP2_INTERNAL_ERROR);
+      this.tellOf(error);
+      return false;
+    }
+  }
+
+  private async pass(parts: Parts, declared: number): Promise<void> {
+    let sent = 0;
+    for (let part = await parts.next(); part !== null; part = await parts.next()) {
+      sent += part.length;
+      if (declared !== -1 && sent > declared) break;
+      if (part.length > 0) await this.writer.write(part);
+    }
+    if (declared === -1 || sent === declared) return;
+    const text = `the response's Content-Length is ${declared}, its stream has ${sent} bytes`;
+    throw new TypeError(text);
+  }
+
+  /** A client that has left is no failure of anybody's. */
+  private tellOf(error: unknown): void {
+    const { cause = error } = error as Error;
+    const isGone =
+      error instanceof StreamGone || (cause instanceof HTTPError && cause.status === 0);
+    if (!isGone) this.owner.report(cause, this.request);
+  }
+
+  /** The response has been sent. What the client still sends is not wanted (RFC 9113, 8.1). */
+  private finish(): void {
+    const { stream, watcher, incoming } = this;
+    this.over = true;
+    watcher?.cancel("the response has been sent");
+    incoming?.end();
+    if (!stream.destroyed && !stream.closed && incoming !== undefined) {
+      stream.close(NGHTTP2_NO_ERROR);
+    }
+  }
+
+  private reset(code: number): void {
+    if (!this.stream.destroyed && !this.stream.closed) this.stream.close(code);
+  }
+
+  private record(started: number, complete: boolean): ResponseRecord {
+    const { conn, request, info, status } = this;
+    return new ResponseRecord({
+      conn,
+      request,
+      target: info.target,
+      version: 20,
+      status,
+      started,
+      ended: performance.now(),
+      bytesSent: this.writer.bytes,
+      headBytes: 0,
+      complete,
+      notes: info.notes,
+    });
+  }
+
+  // ---- what a request's info asks
+
+  contextFor(): Context {
+    if (this.takenOver) return this.owner.ending;
+    if (this.watcher === undefined) {
+      this.watcher = new Watcher(this.owner.context);
+      if (this.over) this.watcher.cancel("the response has been sent");
+      else if (this.stream.destroyed) this.watcher.cancel("the client has gone");
+    }
+    return this.watcher.context;
+  }
+
+  /** A stream becomes a connection (RFC 8441): there is nothing else in HTTP/2. */
+  async takeOver(_info: RequestInfo, headers: HeadersInit | null | undefined): Promise<Conn> {
+    const { stream, owner, info, head } = this;
+    if (head.protocol === "" || this.takenOver || this.over) {
+      throw new TypeError(
+        "upgrade: a request over HTTP/2 cannot change its connection's protocol; a client that " +
+          "wants another one asks for it over HTTP/1.1, or with an extended CONNECT",
+      );
+    }
+    if (headers === null) {
+      throw new TypeError("upgrade: over HTTP/2 nobody but the server can write the response");
+    }
+    if (stream.destroyed) throw new HTTPError(0, "ERR_CLIENT_GONE", "the client has gone");
+    const list = headerList(headers);
+    this.takenOver = true;
+    this.status = 200;
+    const answer = headersOf(list);
+    delete answer["sec-websocket-accept"];
+    stream.respond({ ...answer, ":status": 200 });
+    owner.tally.upgraded++;
+    owner.observer?.upgraded(this.request, info);
+    owner.observer?.write(this.record(performance.now(), true));
+    return fromDuplex(stream);
+  }
+}
+
+function refusal(status: number, reason: string): Response {
+  return new Response(`${reason}\n`, { status });
+}
+
+async function giveUp(source: Source): Promise<void> {
+  if (source instanceof ReadableStream || source instanceof IncomingSource) {
+    await partsOf(source).cancel("the response has no body");
+  }
+}
+
+/** Says how long the body is, where that is known. Throws a TypeError when something else was said. */
+function checkLength(
+  headers: ReturnType<typeof responseHeaders>,
+  source: Source,
+  silent: boolean,
+): void {
+  let length = -1;
+  if (typeof source === "string") length = Buffer.byteLength(source);
+  else if (source instanceof Uint8Array) length = source.length;
+  else if (source === null) length = silent ? -1 : 0;
+  else if (source instanceof IncomingSource && source.incoming instanceof FileBody) {
+    length = source.incoming.size;
+  }
+  if (length === -1) return;
+  const { "content-length": declared = length } = headers;
+  if (declared !== length) {
+    throw new TypeError(
+      `the response's Content-Length is ${declared}, its body has ${length} bytes`,
+    );
+  }
+  if (headers[":status"] !== 204 && headers[":status"] !== 304) headers["content-length"] = length;
+}
