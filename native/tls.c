@@ -80,11 +80,23 @@ static int bio_read(BIO* bio, char* out, int length) {
   return (int)n;
 }
 
+/* Sends at once. What the kernel does not take waits with the connection. */
+static bool send_direct(tls_conn* conn, const char* data, size_t length) {
+  ssize_t n;
+  RETRY_EINTR(n, syscall(SYS_sendto, conn->fd, data, length, MSG_NOSIGNAL, NULL, 0));
+  if (n < 0 && errno != EAGAIN) conn->broken = errno;
+  size_t sent = n < 0 ? 0 : (size_t)n;
+  if (conn->broken != 0 || sent == length) return true;
+  return tls_bytes_append(&conn->out, data + sent, length - sent);
+}
+
 /* Takes everything: it leaves when the call ends. */
 static int bio_write(BIO* bio, const char* data, int length) {
   tls_conn* conn = tls.BIO_get_data(bio);
   tls.BIO_clear_flags(bio, BIO_FLAGS_RETRY_ALL);
   if (conn->broken != 0) return length; /* nobody will read it */
+  if (conn->thread->direct && waiting(&conn->out) == 0)
+    return send_direct(conn, data, (size_t)length) ? length : -1;
   tls_bytes* to = waiting(&conn->out) > 0 ? &conn->out : &conn->thread->sealed;
   return tls_bytes_append(to, data, (size_t)length) ? length : -1;
 }
@@ -103,6 +115,7 @@ static long bio_ctrl(BIO* bio, int command, long number, void* pointer) {
 static void begin(tls_conn* conn, size_t want) {
   conn->drained = false;
   conn->distrust = conn->thread->status[1] != 0;
+  conn->thread->direct = false;
   conn->in.capacity = want > TLS_RECEIVE_FEW ? TLS_RECEIVE_MOST : TLS_RECEIVE_FEW;
   tls.ERR_clear_error();
 }
@@ -136,6 +149,7 @@ static int flush(tls_conn* conn) {
     error = ENOMEM;
   if (error != EAGAIN) drop(&conn->out);
   if (error != 0 && error != EAGAIN) conn->broken = error;
+  conn->held = false;
   sealed->at = sealed->end = 0;
   return -error;
 }
@@ -145,8 +159,16 @@ static void report(const tls_conn* conn) {
   /* Bytes, the end or a failure that a read would find without asking the socket. */
   bool more = waiting(&conn->in) > 0 || !conn->drained || conn->ended || conn->closed_by_peer ||
               conn->failure != 0 || tls.SSL_pending(conn->ssl) > 0;
-  *conn->thread->status = (more ? TLS_MORE : 0) | (waiting(&conn->out) > 0 ? TLS_UNFLUSHED : 0) |
+  *conn->thread->status = (more ? TLS_MORE : 0) | (waiting(&conn->out) > 0 && !conn->held ? TLS_UNFLUSHED : 0) |
                           (conn->hello_waits ? TLS_HELLO : 0);
+}
+
+/* Keeps a ticket for the first answer, when the request is here already: 0, or what flush says. */
+static int hold(tls_conn* conn) {
+  tls_bytes* sealed = &conn->thread->sealed;
+  if (!tls_bytes_append(&conn->out, sealed->data + sealed->at, waiting(sealed))) return flush(conn);
+  sealed->at = sealed->end = 0;
+  return 0;
 }
 
 /* Everything but the result of the call: returns what flush says. */
@@ -156,7 +178,7 @@ static int end(tls_conn* conn) {
     conn->in.at = conn->in.end = 0;
     conn->failure = -ENOMEM;
   }
-  int flushed = flush(conn);
+  int flushed = conn->held ? hold(conn) : flush(conn);
   report(conn);
   return flushed;
 }
@@ -322,6 +344,9 @@ static int handshake(tls_conn* conn) {
   begin(conn, 0);
   int result = conn->done ? 1 : tls.SSL_do_handshake(conn->ssl);
   if (result == 1) conn->done = true;
+  /* In TLS 1.3 nothing but tickets follows the client's last flight. */
+  conn->held = result == 1 && conn->server && waiting(&conn->in) > 0 && waiting(&conn->out) == 0 &&
+               strcmp(tls.SSL_get_version(conn->ssl), "TLSv1.3") == 0;
   bool waits = result != 1 && (conn->hello_waits || tls.SSL_get_error(conn->ssl, result) ==
                                                         SSL_ERROR_WANT_READ);
   if (result != 1 && !waits) result = failed(conn);
@@ -399,6 +424,7 @@ static int64_t receive_plain(tls_conn* conn, uint8_t* data, size_t length) {
     total += (size_t)n;
     if (nothing_left(conn)) break;
   }
+  if (total == 0) conn->held = false;
   end(conn);
   return total > 0 ? (int64_t)total : last;
 }
@@ -433,6 +459,7 @@ static napi_value js_peek(napi_env env, napi_callback_info info) {
   begin(conn, 0);
   int n = tls.SSL_peek(conn->ssl, &byte, 1);
   if (n <= 0) n = no_bytes(conn, n);
+  if (n <= 0) conn->held = false;
   end(conn);
   return make_int(env, n);
 }
@@ -445,7 +472,7 @@ static int may_seal(tls_conn* conn) {
   if (conn->failure <= -TLS_FAILED) return conn->failure;
   if (conn->failure != 0) return -EPIPE;
   if (!conn->done) return -EAGAIN;
-  return flush(conn);
+  return conn->held ? 0 : flush(conn);
 }
 
 static int64_t send_plain(tls_conn* conn, const uint8_t* data, size_t length) {
@@ -455,11 +482,15 @@ static int64_t send_plain(tls_conn* conn, const uint8_t* data, size_t length) {
     return may;
   }
   begin(conn, 0);
+  conn->held = false;
+  conn->thread->direct = length <= TLS_RECORD_MOST;
   int n = tls.SSL_write(conn->ssl, data, (int)(length < TLS_SEAL_MOST ? length : TLS_SEAL_MOST));
+  conn->thread->direct = false;
   if (n <= 0) n = failed(conn);
   /* A send asks the socket nothing: whatever was known of its readability stays. */
   int flushed = end(conn);
   if (n > 0 && flushed < 0 && flushed != -EAGAIN) return flushed;
+  if (n > 0 && conn->broken != 0) return -conn->broken;
   return n;
 }
 

@@ -7,14 +7,17 @@
  *
  *   reads    recv(2) into the thread's buffer, as much as is there; what OpenSSL has not taken when
  *            the call ends is kept with the connection
- *   writes   records are gathered in the thread's buffer and leave with one send(2) when the call ends;
- *            what the kernel does not take is kept with the connection and goes first the next time
+ *   writes   records are gathered in the thread's buffer and leave with one send(2) when the call ends,
+ *            a single record without being gathered; what the kernel does not take is kept with the
+ *            connection and goes first the next time
  *
  * Invariants
  *  - An SSL object never waits to write: its BIO takes everything. So a read never wants to write, and
  *    no record has to be offered again.
  *  - At most one call's worth of records (TLS_SEAL_MOST) waits to be sent, plus what the protocol itself
  *    answers: nothing is sealed while something waits.
+ *  - A server's ticket waits for the first answer where the request has come with the client's last
+ *    flight (`held`): whatever asks the socket for more, and finds nothing, sends it.
  *  - An idle connection holds no buffer.
  *  - A failure is sticky: tls_conn.failure is what every later call reports.
  *  - The environment's end frees every connection before its fds are closed.
@@ -27,6 +30,8 @@
 
 /* Plain text that one call seals at most, in bytes: four records. */
 #define TLS_SEAL_MOST 65536
+/* Plain text of one record at most (RFC 8446, 5.1). */
+#define TLS_RECORD_MOST 16384
 /* What one recv(2) asks for at most: four full records (RFC 8446, 5.2). */
 #define TLS_RECEIVE_MOST (4 * (5 + 16384 + 256))
 /* As much, where the caller wants little: one record. */
@@ -75,6 +80,7 @@ typedef struct tls_conn {
   unsigned long code; /* of the failure, as OpenSSL packs it */
   bool server, ended, drained, distrust, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
   bool refused; /* no connection for the name that the client asks for */
+  bool held;    /* what waits in `out` is a ticket, which leaves with the first answer */
   tls_bytes in;  /* received and not yet given to OpenSSL; may be the thread's buffer during a call */
   tls_bytes out; /* sealed and not taken by the kernel */
   char* name;    /* the name in the client's hello; NULL when it has none */
@@ -91,6 +97,7 @@ typedef struct tls_state {
   uint8_t received[TLS_RECEIVE_MOST];
   uint8_t gathered[TLS_SEAL_MOST];
   tls_bytes sealed; /* of the call that runs */
+  bool direct;      /* it seals one record, which can leave from where OpenSSL has it */
   unsigned long context_code; /* of the last call that configured a context */
 } tls_state;
 
