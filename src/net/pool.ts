@@ -28,7 +28,7 @@ import { Timer } from "../runtime/timers.ts";
 import { SyncWaiter } from "../sync/waiter.ts";
 import { CANCELED, DEADLINE, EAGAIN } from "../syscall/errno.ts";
 import type { StreamNetwork } from "./addr.ts";
-import { timeoutOf } from "./conn.ts";
+import { type BaseConn, timeoutOf } from "./conn.ts";
 import { type DialOptions, dialOn } from "./dial.ts";
 import { errorOf, NetError } from "./errors.ts";
 import type { SocketConn } from "./socket.ts";
@@ -91,20 +91,37 @@ class IdleWatch extends Watch {
   }
 }
 
+/** What lies between a pool's sockets and its users: TLS. */
+export interface Layer {
+  /** Connections of layers with different names are not exchanged. */
+  readonly name: string;
+  /** Lays itself on a connection that was dialled; `until` bounds that, by the runtime's clock. */
+  put(conn: SocketConn, until: number, signal: AbortSignal | undefined): Promise<BaseConn>;
+  /** The first user of a connection is done with it, before it is given back or closed. */
+  onUsed(conn: BaseConn): void;
+}
+
 /** A connection of a pool, for as long as it is open, whoever uses it. */
 export class Link extends ListEntry {
-  readonly conn: SocketConn;
+  readonly conn: BaseConn;
   readonly pool: Pool;
+  private readonly layer: Layer | undefined;
   /** How often it has been taken from the pool. */
   reused = 0;
   /** Until when it may be idle, by the runtime's clock. */
   until = 0;
   watch: IdleWatch | undefined = undefined;
 
-  constructor(conn: SocketConn, pool: Pool) {
+  constructor(conn: BaseConn, pool: Pool, layer: Layer | undefined) {
     super();
     this.conn = conn;
     this.pool = pool;
+    this.layer = layer;
+  }
+
+  /** Its user is done with it. */
+  onUsed(): void {
+    if (this.reused === 0) this.layer?.onUsed(this.conn);
   }
 }
 
@@ -126,6 +143,7 @@ class Alarm extends Timer {
 export interface Wish<T> {
   address: string;
   options: DialOptions & PoolOptions;
+  layer: Layer | undefined;
   /** Makes of a connection what the caller gets. */
   lease(link: Link, options: PoolOptions): T;
 }
@@ -280,7 +298,8 @@ export class Pool {
   }
 
   /** Dials for a place that is counted in `live` already; a dial that fails passes it on. */
-  async dial<T>({ address, options, lease }: Wish<T>, until: number): Promise<T> {
+  async dial<T>(wish: Wish<T>, until: number): Promise<T> {
+    const { address, options, layer, lease } = wish;
     const { clock } = this.runtime;
     this.misses++;
     try {
@@ -290,7 +309,8 @@ export class Pool {
       }
       const timeout = { ...options, timeout: left };
       const conn = await dialOn(this.runtime, this.network, address, timeout);
-      return lease(new Link(conn, this), options);
+      const over = layer === undefined ? conn : await layer.put(conn, until, options.signal);
+      return lease(new Link(over, this, layer), options);
     } catch (error) {
       this.onGone();
       throw error;
@@ -300,6 +320,7 @@ export class Pool {
   /** Takes back a connection that has been found fit for it. */
   takeBack(link: Link, idleTimeout: number | null | undefined): void {
     const ms = idleTimeout === undefined ? DEFAULT_IDLE_MS : timeoutOf(idleTimeout, "idle");
+    link.onUsed();
     link.conn.fd.forgetLimits();
     const waiter = this.waiters.shift();
     if (waiter !== undefined) {

@@ -329,6 +329,12 @@ export class TlsFD extends FD {
     return super.tryReadable();
   }
 
+  override probe(): number {
+    // A ticket and the end may have come together: one look has to find both.
+    tlsStatus[1] = 1;
+    return super.probe();
+  }
+
   /** 0 when the handshake is done, or does not matter: bytes were put back, reading has ended. */
   private before(side: Side): number {
     tlsStatus[1] = this.pd.flags & (HANGUP | URGENT);

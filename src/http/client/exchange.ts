@@ -16,7 +16,6 @@ import { readChunk } from "../../io/io.ts";
 import { type BaseConn, writeLatin1 } from "../../net/conn.ts";
 import type { PooledConn } from "../../net/cosocket.ts";
 import { NetError } from "../../net/errors.ts";
-import type { SocketConn } from "../../net/socket.ts";
 import { type Incoming, IncomingSource, type Source } from "../body.ts";
 import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
 import { FetchError, type FetchPhase, failureOf } from "./errors.ts";
@@ -71,7 +70,7 @@ export class Exchange {
   /** Why it was given up: an abort's reason. */
   private given: { readonly reason: unknown } | undefined = undefined;
   private readonly lease: PooledConn;
-  private readonly conn: SocketConn;
+  private readonly conn: BaseConn;
   private readonly settings: ClientSettings;
   private chunk: Uint8Array = nothing;
   private at = 0;
