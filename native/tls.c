@@ -155,7 +155,7 @@ static int flush(tls_conn* conn) {
 }
 
 /* What the status word says of the connection. */
-static void report(const tls_conn* conn) {
+void tls_report(const tls_conn* conn) {
   /* Bytes, the end or a failure that a read would find without asking the socket. */
   bool more = waiting(&conn->in) > 0 || !conn->drained || conn->ended || conn->closed_by_peer ||
               conn->failure != 0 || tls.SSL_pending(conn->ssl) > 0;
@@ -179,7 +179,7 @@ static int end(tls_conn* conn) {
     conn->failure = -ENOMEM;
   }
   int flushed = conn->held ? hold(conn) : flush(conn);
-  report(conn);
+  tls_report(conn);
   return flushed;
 }
 
@@ -203,7 +203,7 @@ static int accept_any(int ok, void* store) {
   return 1;
 }
 
-static bool grow(tls_state* thread, int fd) {
+bool tls_grow(tls_state* thread, int fd) {
   if ((size_t)fd < thread->capacity) return true;
   size_t capacity = thread->capacity < 64 ? 64 : thread->capacity;
   while (capacity <= (size_t)fd) capacity *= 2;
@@ -289,7 +289,7 @@ static napi_value js_open(napi_env env, napi_callback_info info) {
     return NULL;
   if (!fd_table_has(&thread->self->fds, fd)) return make_int(env, -EBADF);
   if (tls_find(thread->self, fd) != NULL) return make_int(env, -EBUSY);
-  if (!grow(thread, fd)) return make_int(env, -ENOMEM);
+  if (!tls_grow(thread, fd)) return make_int(env, -ENOMEM);
   tls_conn* conn = make_conn(thread, fd, context, server != 0, leftover, length);
   tls.ERR_clear_error();
   if (conn == NULL) return make_int(env, -ENOMEM);
@@ -337,7 +337,7 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
 
 static int handshake(tls_conn* conn) {
   if (conn->failure != 0) {
-    report(conn);
+    tls_report(conn);
     return conn->failure;
   }
   conn->hello_waits = false;
@@ -410,7 +410,7 @@ static int64_t receive_plain(tls_conn* conn, uint8_t* data, size_t length) {
   size_t total = 0;
   int last = -EAGAIN;
   if (conn->failure != 0) {
-    report(conn);
+    tls_report(conn);
     return conn->failure;
   }
   begin(conn, length);
@@ -478,7 +478,7 @@ static int may_seal(tls_conn* conn) {
 static int64_t send_plain(tls_conn* conn, const uint8_t* data, size_t length) {
   int may = may_seal(conn);
   if (may < 0 || length == 0) {
-    report(conn);
+    tls_report(conn);
     return may;
   }
   begin(conn, 0);
@@ -554,7 +554,7 @@ static napi_value js_flush(napi_env env, napi_callback_info info) {
   tls_conn* conn = only_conn(env, info, &result);
   if (conn == NULL) return result;
   int flushed = flush(conn);
-  report(conn);
+  tls_report(conn);
   return make_int(env, flushed);
 }
 
@@ -570,7 +570,7 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
   }
   conn->write_shut = true;
   int flushed = flush(conn);
-  report(conn);
+  tls_report(conn);
   return make_int(env, flushed == -EAGAIN ? flushed : 0);
 }
 
@@ -582,19 +582,13 @@ tls_state* tls_thread(napi_env env) {
   return self->tls;
 }
 
-static tls_state* make_state(instance* self) {
-  tls_state* state = calloc(1, sizeof *state);
-  if (state == NULL) return NULL;
-  state->method = tls.BIO_meth_new(BIO_TYPE_SOURCE_SINK_OWN, "coronet");
-  if (state->method == NULL) {
-    free(state);
-    return NULL;
-  }
-  tls.BIO_meth_set_read(state->method, bio_read);
-  tls.BIO_meth_set_write(state->method, bio_write);
-  tls.BIO_meth_set_ctrl(state->method, bio_ctrl);
-  state->self = self;
-  return state;
+void* tls_method_new(void) {
+  void* method = tls.BIO_meth_new(BIO_TYPE_SOURCE_SINK_OWN, "coronet");
+  if (method == NULL) return NULL;
+  tls.BIO_meth_set_read(method, bio_read);
+  tls.BIO_meth_set_write(method, bio_write);
+  tls.BIO_meth_set_ctrl(method, bio_ctrl);
+  return method;
 }
 
 /* tlsInit(status): TLS_AVAILABLE and TLS can be used, or why not. `status` gets the status word. */
@@ -613,16 +607,21 @@ static napi_value js_init(napi_env env, napi_callback_info info) {
   if (!stays(env, args[0], "status must be backed by a SharedArrayBuffer")) return NULL;
   int found = tls_load();
   if (found != TLS_AVAILABLE || self->tls != NULL) return make_int(env, found);
-  tls_state* state = make_state(self);
+  tls_state* state = calloc(1, sizeof *state);
   if (state == NULL) return make_int(env, -ENOMEM);
   if (napi_create_reference(env, args[0], 1, &state->status_ref) != napi_ok) {
-    tls.BIO_meth_free(state->method);
     free(state);
     return NULL;
   }
+  state->method = tls_share_join();
+  if (state->method == NULL) {
+    napi_delete_reference(env, state->status_ref);
+    free(state);
+    return make_int(env, -ENOMEM);
+  }
+  state->self = self;
   state->status = data;
   self->tls = state;
-  tls_share_join();
   return make_int(env, found);
 }
 
@@ -633,7 +632,7 @@ void tls_end(instance* self) {
     if (thread->conns[fd] != NULL) tls_conn_free(thread->conns[fd]);
   free(thread->conns);
   free(thread->sealed.data);
-  tls.BIO_meth_free(thread->method);
+  tls_parking_leave(thread);
   free(thread);
   self->tls = NULL;
   tls_share_leave();

@@ -93,7 +93,7 @@ typedef struct tls_state {
   size_t capacity;
   int32_t* status; /* the status words */
   napi_ref status_ref;
-  void* method; /* of our BIO */
+  void* method; /* of our BIO: the process's, as connections move between threads */
   uint8_t received[TLS_RECEIVE_MOST];
   uint8_t gathered[TLS_SEAL_MOST];
   tls_bytes sealed; /* of the call that runs */
@@ -105,6 +105,9 @@ typedef struct tls_state {
 tls_state* tls_thread(napi_env env); /* throws when OpenSSL is not there, or tlsInit was not called */
 tls_conn* tls_find(const instance* self, int fd);
 void tls_conn_free(tls_conn* conn);
+bool tls_grow(tls_state* thread, int fd);    /* room for a connection on that fd */
+void tls_report(const tls_conn* conn);       /* sets the status word */
+void* tls_method_new(void);                  /* a BIO_METHOD; NULL */
 bool tls_bytes_append(tls_bytes* bytes, const void* data, size_t length);
 
 /* tls_context.c */
@@ -114,11 +117,15 @@ void tls_context_release(tls_context* context);
 
 /* tls_shared.c: what all threads of the process share. */
 X509_STORE* tls_roots(void); /* a reference, or NULL when none were given */
-void tls_share_join(void);
+void* tls_share_join(void); /* the method of our BIO; NULL when there is no memory, and nothing to leave */
 void tls_share_leave(void);
 ticket_key_callback tls_ticket_key;
 struct tls_ring* tls_ring_new(const uint8_t* keys, size_t count);
 void tls_ring_free(struct tls_ring* ring);
 napi_value tls_set_roots(napi_env env, napi_callback_info info);
+
+/* tls_transfer.c: connections on their way between threads. */
+void tls_parking_leave(const tls_state* source);
+void tls_parking_end(void);
 
 #endif

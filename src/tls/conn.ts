@@ -8,7 +8,7 @@ import type { Addr } from "../net/addr.ts";
 import { BaseConn } from "../net/conn.ts";
 import type { DuplexConn } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
-import type { SocketConn } from "../net/socket.ts";
+import type { ConnDescription, SocketConn } from "../net/socket.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
 import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE } from "../syscall/errno.ts";
@@ -96,6 +96,13 @@ export abstract class TlsConn extends BaseConn {
   abstract get ocspResponse(): Uint8Array | undefined;
 }
 
+/** Which side of a connection this is. */
+export interface TlsSide {
+  readonly server: boolean;
+  /** The name that the peer's certificate must have, for errors. */
+  readonly expected: string | undefined;
+}
+
 /** Over the addon. */
 export class NativeTlsConn extends TlsConn {
   declare readonly fd: TlsFD;
@@ -113,6 +120,21 @@ export class NativeTlsConn extends TlsConn {
 
   handshake(options?: OpOptions): Promise<void> {
     return this.fd.handshake(options?.signal);
+  }
+
+  /** @internal What makes a conn of its open file, in plain values. */
+  get description(): ConnDescription {
+    return (this.carrier as SocketConn).description;
+  }
+
+  /** @internal */
+  get side(): TlsSide {
+    return { server: this.server, expected: this.expected };
+  }
+
+  override transferred(): void {
+    this.fd.gone();
+    super.transferred();
   }
 
   private get native() {

@@ -408,6 +408,45 @@ export class TlsFD extends FD {
     return n;
   }
 
+  // ---- to another thread
+
+  /** Under which the connection is on its way; 0 while it is here. */
+  private parked = 0;
+
+  /** False while the handshake is under way, and when it has failed. */
+  get mayMove(): boolean {
+    return this.shaking === undefined && !this.failedInHandshake;
+  }
+
+  override pack(inbox: number): number {
+    const number = this.device.kernel.native.tlsPark(this.sysfd, inbox);
+    if (number > 0) this.parked = number;
+    return number;
+  }
+
+  override unpack(): void {
+    if (this.parked !== 0) this.adopt(this.parked);
+    this.parked = 0;
+  }
+
+  override comeBack(sysfd: number): void {
+    super.comeBack(sysfd);
+    this.unpack();
+  }
+
+  /** The other thread has taken it, or has ended with it on its way there. */
+  gone(): void {
+    this.device.kernel.native.tlsDiscard(this.parked);
+  }
+
+  /** Takes over a connection that is on its way; this fd's handshake is not its own. */
+  adopt(number: number): void {
+    const n = this.device.kernel.native.tlsUnpark(this.sysfd, number);
+    this.shaking = undefined;
+    if (n < 0) this.failure = { number: -n, details: undefined, cause: undefined };
+    else this.noteStatus();
+  }
+
   // ---- the end
 
   override shutWrite(): number {
@@ -424,7 +463,8 @@ export class TlsFD extends FD {
    */
   override async close(lingerMs = 0): Promise<void> {
     if (this.closing) return;
-    const left = this.isSecure ? this.sayFarewell() : 0;
+    const here = this.isSecure && this.parked === 0;
+    const left = here ? this.sayFarewell() : 0;
     if (left !== -EAGAIN) {
       this.shaking?.end();
       await super.close(lingerMs);
