@@ -63,6 +63,13 @@ export interface WsReport extends Report {
   messagesPerSecond: number;
 }
 
+/** Messages or handshakes; how many of the latter resumed a session. */
+export interface TlsReport extends Report {
+  count: number;
+  perSecond: number;
+  resumed: number;
+}
+
 export interface ProxyReport extends Omit<Report, "latency"> {
   bytes: number;
 }
@@ -75,6 +82,7 @@ export interface Reports {
   udp: UdpReport;
   http: HttpReport;
   ws: WsReport;
+  tls: TlsReport;
 }
 
 export type Options = Readonly<Record<string, string | number>>;
@@ -136,11 +144,12 @@ export async function generate<Name extends keyof Reports>(
 
 /** Opens idle connections and hands over at each step with all of them held open. */
 export async function holdIdle(
+  generator: "idle" | "tls",
   core: number | undefined,
   options: Options,
   atStep: (open: number) => Promise<void>,
 ): Promise<void> {
-  const command = commandLine(generatorPath("idle"), options);
+  const command = commandLine(generatorPath(generator), options);
   const child = start(command, { core, stdin: "pipe" });
   // It may be gone when the next line is written; its own message says why.
   child.stdin?.on("error", () => {});

@@ -127,6 +127,7 @@ function cItems() {
     udp: ["generators/udp.c", ...common],
     http: ["generators/http.c", ...common],
     ws: ["generators/ws.c", ...common],
+    tls: ["generators/tls.c", ...common, "-lssl", "-lcrypto"],
     histogram_check: ["generators/histogram_check.c", ...common],
     c_epoll: ["servers/c_epoll.c", ...common],
     c_splice: ["servers/c_splice.c", ...common],
@@ -139,6 +140,9 @@ function cItems() {
     work: async () => {
       const cc = compiler();
       if (process.platform !== "linux") throw new Skip("epoll needs Linux");
+      if (sources.includes("-lssl") && !existsSync("/usr/include/openssl/ssl.h")) {
+        throw new Skip("no headers of OpenSSL here (Debian's libssl-dev)");
+      }
       await run(cc, [...flags, "-o", join(buildDir, name), ...sources], { cwd: benchDir });
       note("cc", (await run(cc, ["--version"])).split("\n")[0]);
       return "built";
@@ -161,6 +165,7 @@ function goItems() {
     "fetch",
     "gateway",
     "files",
+    "tls",
   ];
   return names.map((name) => ({
     title: `go: ${name}`,

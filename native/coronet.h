@@ -11,7 +11,8 @@
  *    addon is context-aware. Global mutable state is what threads share by its nature, each under
  *    its mutex: the registry of shared.c (which eventfd wakes which thread: an eventfd is written to
  *    only under that mutex, and an environment that ends leaves the registry before its fds are
- *    closed), and of TLS the root certificates and the keys of session tickets (tls_shared.c).
+ *    closed), and of TLS the root certificates, the keys of session tickets (tls_shared.c) and the
+ *    connections on their way between threads (tls_transfer.c).
  *  - Every fd that the addon opens is marked in the instance's fd table until it is closed or
  *    released; whatever is still marked when the environment ends is closed then. A terminated
  *    worker runs no JavaScript, so this is the only thing that frees its fds.
@@ -89,6 +90,7 @@ napi_status threads_init(napi_env env, napi_value exports);
 napi_status tls_init(napi_env env, napi_value exports);
 napi_status tls_context_init(napi_env env, napi_value exports);
 napi_status tls_facts_init(napi_env env, napi_value exports);
+napi_status tls_transfer_init(napi_env env, napi_value exports);
 
 /* Whether the memory of a typed array stays where it is for as long as the array is referenced: only
  * a SharedArrayBuffer cannot be detached. On false a TypeError is pending. */

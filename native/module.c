@@ -47,7 +47,7 @@ static napi_value init(napi_env env, napi_value exports) {
       passing_init(env, exports) != napi_ok || splice_init(env, exports) != napi_ok ||
       shared_init(env, exports) != napi_ok || threads_init(env, exports) != napi_ok ||
       tls_init(env, exports) != napi_ok || tls_context_init(env, exports) != napi_ok ||
-      tls_facts_init(env, exports) != napi_ok)
+      tls_facts_init(env, exports) != napi_ok || tls_transfer_init(env, exports) != napi_ok)
     return NULL;
   return exports;
 }

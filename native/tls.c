@@ -80,11 +80,23 @@ static int bio_read(BIO* bio, char* out, int length) {
   return (int)n;
 }
 
+/* Sends at once. What the kernel does not take waits with the connection. */
+static bool send_direct(tls_conn* conn, const char* data, size_t length) {
+  ssize_t n;
+  RETRY_EINTR(n, syscall(SYS_sendto, conn->fd, data, length, MSG_NOSIGNAL, NULL, 0));
+  if (n < 0 && errno != EAGAIN) conn->broken = errno;
+  size_t sent = n < 0 ? 0 : (size_t)n;
+  if (conn->broken != 0 || sent == length) return true;
+  return tls_bytes_append(&conn->out, data + sent, length - sent);
+}
+
 /* Takes everything: it leaves when the call ends. */
 static int bio_write(BIO* bio, const char* data, int length) {
   tls_conn* conn = tls.BIO_get_data(bio);
   tls.BIO_clear_flags(bio, BIO_FLAGS_RETRY_ALL);
   if (conn->broken != 0) return length; /* nobody will read it */
+  if (conn->thread->direct && waiting(&conn->out) == 0)
+    return send_direct(conn, data, (size_t)length) ? length : -1;
   tls_bytes* to = waiting(&conn->out) > 0 ? &conn->out : &conn->thread->sealed;
   return tls_bytes_append(to, data, (size_t)length) ? length : -1;
 }
@@ -103,6 +115,7 @@ static long bio_ctrl(BIO* bio, int command, long number, void* pointer) {
 static void begin(tls_conn* conn, size_t want) {
   conn->drained = false;
   conn->distrust = conn->thread->status[1] != 0;
+  conn->thread->direct = false;
   conn->in.capacity = want > TLS_RECEIVE_FEW ? TLS_RECEIVE_MOST : TLS_RECEIVE_FEW;
   tls.ERR_clear_error();
 }
@@ -136,17 +149,26 @@ static int flush(tls_conn* conn) {
     error = ENOMEM;
   if (error != EAGAIN) drop(&conn->out);
   if (error != 0 && error != EAGAIN) conn->broken = error;
+  conn->held = false;
   sealed->at = sealed->end = 0;
   return -error;
 }
 
 /* What the status word says of the connection. */
-static void report(const tls_conn* conn) {
+void tls_report(const tls_conn* conn) {
   /* Bytes, the end or a failure that a read would find without asking the socket. */
   bool more = waiting(&conn->in) > 0 || !conn->drained || conn->ended || conn->closed_by_peer ||
               conn->failure != 0 || tls.SSL_pending(conn->ssl) > 0;
-  *conn->thread->status = (more ? TLS_MORE : 0) | (waiting(&conn->out) > 0 ? TLS_UNFLUSHED : 0) |
+  *conn->thread->status = (more ? TLS_MORE : 0) | (waiting(&conn->out) > 0 && !conn->held ? TLS_UNFLUSHED : 0) |
                           (conn->hello_waits ? TLS_HELLO : 0);
+}
+
+/* Keeps a ticket for the first answer, when the request is here already: 0, or what flush says. */
+static int hold(tls_conn* conn) {
+  tls_bytes* sealed = &conn->thread->sealed;
+  if (!tls_bytes_append(&conn->out, sealed->data + sealed->at, waiting(sealed))) return flush(conn);
+  sealed->at = sealed->end = 0;
+  return 0;
 }
 
 /* Everything but the result of the call: returns what flush says. */
@@ -156,8 +178,8 @@ static int end(tls_conn* conn) {
     conn->in.at = conn->in.end = 0;
     conn->failure = -ENOMEM;
   }
-  int flushed = flush(conn);
-  report(conn);
+  int flushed = conn->held ? hold(conn) : flush(conn);
+  tls_report(conn);
   return flushed;
 }
 
@@ -181,7 +203,7 @@ static int accept_any(int ok, void* store) {
   return 1;
 }
 
-static bool grow(tls_state* thread, int fd) {
+bool tls_grow(tls_state* thread, int fd) {
   if ((size_t)fd < thread->capacity) return true;
   size_t capacity = thread->capacity < 64 ? 64 : thread->capacity;
   while (capacity <= (size_t)fd) capacity *= 2;
@@ -267,7 +289,7 @@ static napi_value js_open(napi_env env, napi_callback_info info) {
     return NULL;
   if (!fd_table_has(&thread->self->fds, fd)) return make_int(env, -EBADF);
   if (tls_find(thread->self, fd) != NULL) return make_int(env, -EBUSY);
-  if (!grow(thread, fd)) return make_int(env, -ENOMEM);
+  if (!tls_grow(thread, fd)) return make_int(env, -ENOMEM);
   tls_conn* conn = make_conn(thread, fd, context, server != 0, leftover, length);
   tls.ERR_clear_error();
   if (conn == NULL) return make_int(env, -ENOMEM);
@@ -315,13 +337,16 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
 
 static int handshake(tls_conn* conn) {
   if (conn->failure != 0) {
-    report(conn);
+    tls_report(conn);
     return conn->failure;
   }
   conn->hello_waits = false;
   begin(conn, 0);
   int result = conn->done ? 1 : tls.SSL_do_handshake(conn->ssl);
   if (result == 1) conn->done = true;
+  /* In TLS 1.3 nothing but tickets follows the client's last flight. */
+  conn->held = result == 1 && conn->server && waiting(&conn->in) > 0 && waiting(&conn->out) == 0 &&
+               strcmp(tls.SSL_get_version(conn->ssl), "TLSv1.3") == 0;
   bool waits = result != 1 && (conn->hello_waits || tls.SSL_get_error(conn->ssl, result) ==
                                                         SSL_ERROR_WANT_READ);
   if (result != 1 && !waits) result = failed(conn);
@@ -385,7 +410,7 @@ static int64_t receive_plain(tls_conn* conn, uint8_t* data, size_t length) {
   size_t total = 0;
   int last = -EAGAIN;
   if (conn->failure != 0) {
-    report(conn);
+    tls_report(conn);
     return conn->failure;
   }
   begin(conn, length);
@@ -399,6 +424,7 @@ static int64_t receive_plain(tls_conn* conn, uint8_t* data, size_t length) {
     total += (size_t)n;
     if (nothing_left(conn)) break;
   }
+  if (total == 0) conn->held = false;
   end(conn);
   return total > 0 ? (int64_t)total : last;
 }
@@ -433,6 +459,7 @@ static napi_value js_peek(napi_env env, napi_callback_info info) {
   begin(conn, 0);
   int n = tls.SSL_peek(conn->ssl, &byte, 1);
   if (n <= 0) n = no_bytes(conn, n);
+  if (n <= 0) conn->held = false;
   end(conn);
   return make_int(env, n);
 }
@@ -445,21 +472,25 @@ static int may_seal(tls_conn* conn) {
   if (conn->failure <= -TLS_FAILED) return conn->failure;
   if (conn->failure != 0) return -EPIPE;
   if (!conn->done) return -EAGAIN;
-  return flush(conn);
+  return conn->held ? 0 : flush(conn);
 }
 
 static int64_t send_plain(tls_conn* conn, const uint8_t* data, size_t length) {
   int may = may_seal(conn);
   if (may < 0 || length == 0) {
-    report(conn);
+    tls_report(conn);
     return may;
   }
   begin(conn, 0);
+  conn->held = false;
+  conn->thread->direct = length <= TLS_RECORD_MOST;
   int n = tls.SSL_write(conn->ssl, data, (int)(length < TLS_SEAL_MOST ? length : TLS_SEAL_MOST));
+  conn->thread->direct = false;
   if (n <= 0) n = failed(conn);
   /* A send asks the socket nothing: whatever was known of its readability stays. */
   int flushed = end(conn);
   if (n > 0 && flushed < 0 && flushed != -EAGAIN) return flushed;
+  if (n > 0 && conn->broken != 0) return -conn->broken;
   return n;
 }
 
@@ -523,7 +554,7 @@ static napi_value js_flush(napi_env env, napi_callback_info info) {
   tls_conn* conn = only_conn(env, info, &result);
   if (conn == NULL) return result;
   int flushed = flush(conn);
-  report(conn);
+  tls_report(conn);
   return make_int(env, flushed);
 }
 
@@ -539,7 +570,7 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
   }
   conn->write_shut = true;
   int flushed = flush(conn);
-  report(conn);
+  tls_report(conn);
   return make_int(env, flushed == -EAGAIN ? flushed : 0);
 }
 
@@ -551,19 +582,13 @@ tls_state* tls_thread(napi_env env) {
   return self->tls;
 }
 
-static tls_state* make_state(instance* self) {
-  tls_state* state = calloc(1, sizeof *state);
-  if (state == NULL) return NULL;
-  state->method = tls.BIO_meth_new(BIO_TYPE_SOURCE_SINK_OWN, "coronet");
-  if (state->method == NULL) {
-    free(state);
-    return NULL;
-  }
-  tls.BIO_meth_set_read(state->method, bio_read);
-  tls.BIO_meth_set_write(state->method, bio_write);
-  tls.BIO_meth_set_ctrl(state->method, bio_ctrl);
-  state->self = self;
-  return state;
+void* tls_method_new(void) {
+  void* method = tls.BIO_meth_new(BIO_TYPE_SOURCE_SINK_OWN, "coronet");
+  if (method == NULL) return NULL;
+  tls.BIO_meth_set_read(method, bio_read);
+  tls.BIO_meth_set_write(method, bio_write);
+  tls.BIO_meth_set_ctrl(method, bio_ctrl);
+  return method;
 }
 
 /* tlsInit(status): TLS_AVAILABLE and TLS can be used, or why not. `status` gets the status word. */
@@ -582,16 +607,21 @@ static napi_value js_init(napi_env env, napi_callback_info info) {
   if (!stays(env, args[0], "status must be backed by a SharedArrayBuffer")) return NULL;
   int found = tls_load();
   if (found != TLS_AVAILABLE || self->tls != NULL) return make_int(env, found);
-  tls_state* state = make_state(self);
+  tls_state* state = calloc(1, sizeof *state);
   if (state == NULL) return make_int(env, -ENOMEM);
   if (napi_create_reference(env, args[0], 1, &state->status_ref) != napi_ok) {
-    tls.BIO_meth_free(state->method);
     free(state);
     return NULL;
   }
+  state->method = tls_share_join();
+  if (state->method == NULL) {
+    napi_delete_reference(env, state->status_ref);
+    free(state);
+    return make_int(env, -ENOMEM);
+  }
+  state->self = self;
   state->status = data;
   self->tls = state;
-  tls_share_join();
   return make_int(env, found);
 }
 
@@ -602,7 +632,7 @@ void tls_end(instance* self) {
     if (thread->conns[fd] != NULL) tls_conn_free(thread->conns[fd]);
   free(thread->conns);
   free(thread->sealed.data);
-  tls.BIO_meth_free(thread->method);
+  tls_parking_leave(thread);
   free(thread);
   self->tls = NULL;
   tls_share_leave();

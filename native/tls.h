@@ -7,14 +7,17 @@
  *
  *   reads    recv(2) into the thread's buffer, as much as is there; what OpenSSL has not taken when
  *            the call ends is kept with the connection
- *   writes   records are gathered in the thread's buffer and leave with one send(2) when the call ends;
- *            what the kernel does not take is kept with the connection and goes first the next time
+ *   writes   records are gathered in the thread's buffer and leave with one send(2) when the call ends,
+ *            a single record without being gathered; what the kernel does not take is kept with the
+ *            connection and goes first the next time
  *
  * Invariants
  *  - An SSL object never waits to write: its BIO takes everything. So a read never wants to write, and
  *    no record has to be offered again.
  *  - At most one call's worth of records (TLS_SEAL_MOST) waits to be sent, plus what the protocol itself
  *    answers: nothing is sealed while something waits.
+ *  - A server's ticket waits for the first answer where the request has come with the client's last
+ *    flight (`held`): whatever asks the socket for more, and finds nothing, sends it.
  *  - An idle connection holds no buffer.
  *  - A failure is sticky: tls_conn.failure is what every later call reports.
  *  - The environment's end frees every connection before its fds are closed.
@@ -27,6 +30,8 @@
 
 /* Plain text that one call seals at most, in bytes: four records. */
 #define TLS_SEAL_MOST 65536
+/* Plain text of one record at most (RFC 8446, 5.1). */
+#define TLS_RECORD_MOST 16384
 /* What one recv(2) asks for at most: four full records (RFC 8446, 5.2). */
 #define TLS_RECEIVE_MOST (4 * (5 + 16384 + 256))
 /* As much, where the caller wants little: one record. */
@@ -75,6 +80,7 @@ typedef struct tls_conn {
   unsigned long code; /* of the failure, as OpenSSL packs it */
   bool server, ended, drained, distrust, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
   bool refused; /* no connection for the name that the client asks for */
+  bool held;    /* what waits in `out` is a ticket, which leaves with the first answer */
   tls_bytes in;  /* received and not yet given to OpenSSL; may be the thread's buffer during a call */
   tls_bytes out; /* sealed and not taken by the kernel */
   char* name;    /* the name in the client's hello; NULL when it has none */
@@ -87,10 +93,11 @@ typedef struct tls_state {
   size_t capacity;
   int32_t* status; /* the status words */
   napi_ref status_ref;
-  void* method; /* of our BIO */
+  void* method; /* of our BIO: the process's, as connections move between threads */
   uint8_t received[TLS_RECEIVE_MOST];
   uint8_t gathered[TLS_SEAL_MOST];
   tls_bytes sealed; /* of the call that runs */
+  bool direct;      /* it seals one record, which can leave from where OpenSSL has it */
   unsigned long context_code; /* of the last call that configured a context */
 } tls_state;
 
@@ -98,6 +105,9 @@ typedef struct tls_state {
 tls_state* tls_thread(napi_env env); /* throws when OpenSSL is not there, or tlsInit was not called */
 tls_conn* tls_find(const instance* self, int fd);
 void tls_conn_free(tls_conn* conn);
+bool tls_grow(tls_state* thread, int fd);    /* room for a connection on that fd */
+void tls_report(const tls_conn* conn);       /* sets the status word */
+void* tls_method_new(void);                  /* a BIO_METHOD; NULL */
 bool tls_bytes_append(tls_bytes* bytes, const void* data, size_t length);
 
 /* tls_context.c */
@@ -107,11 +117,15 @@ void tls_context_release(tls_context* context);
 
 /* tls_shared.c: what all threads of the process share. */
 X509_STORE* tls_roots(void); /* a reference, or NULL when none were given */
-void tls_share_join(void);
+void* tls_share_join(void); /* the method of our BIO; NULL when there is no memory, and nothing to leave */
 void tls_share_leave(void);
 ticket_key_callback tls_ticket_key;
 struct tls_ring* tls_ring_new(const uint8_t* keys, size_t count);
 void tls_ring_free(struct tls_ring* ring);
 napi_value tls_set_roots(napi_env env, napi_callback_info info);
+
+/* tls_transfer.c: connections on their way between threads. */
+void tls_parking_leave(const tls_state* source);
+void tls_parking_end(void);
 
 #endif

@@ -27,21 +27,27 @@ struct tls_ring {
 static struct {
   pthread_mutex_t mutex;
   int threads; /* that use TLS */
+  void* method; /* of our BIO, while there are some */
   X509_STORE* roots;
   struct tls_ring own;
   time_t made; /* when the first of its keys was, by the monotonic clock */
 } process = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-void tls_share_join(void) {
+void* tls_share_join(void) {
   pthread_mutex_lock(&process.mutex);
-  process.threads++;
+  if (process.threads == 0) process.method = tls_method_new();
+  void* method = process.method;
+  if (method != NULL) process.threads++;
   pthread_mutex_unlock(&process.mutex);
+  return method;
 }
 
 /* With the last thread goes everything: the addon itself may be unloaded then. */
 void tls_share_leave(void) {
   pthread_mutex_lock(&process.mutex);
   if (--process.threads == 0) {
+    tls_parking_end();
+    tls.BIO_meth_free(process.method);
     if (process.roots != NULL) tls.X509_STORE_free(process.roots);
     process.roots = NULL;
     tls.OPENSSL_cleanse(&process.own, sizeof process.own);

@@ -161,6 +161,7 @@ export { gosched, now, sleep } from "./time/sleep.ts";
 export { Ticker } from "./time/ticker.ts";
 export { Timer } from "./time/timer.ts";
 export { TlsConn } from "./tls/conn.ts";
+export { type ConnectTlsOptions, connectTls, PooledTlsConn } from "./tls/connect.ts";
 export { createSecureContext, SecureContext, SecureContextError } from "./tls/context.ts";
 export { TlsListener, tlsListen } from "./tls/listen.ts";
 export type {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Response, serve } from "../src/http/index.ts";
-import { dialTls, go, tlsListen } from "../src/index.ts";
+import { dialTls, go, type NetError, sleep, tlsListen } from "../src/index.ts";
 import { makeCertificate } from "../testing/certificates.ts";
 import { readText } from "../testing/support.ts";
 import { lacks } from "./child.ts";
@@ -123,4 +123,69 @@ test("curl is served, and trusts only what it is told to", { skip: noCurl }, asy
   assert.deepEqual(await curl("--cacert", caFile), [0, body]);
   assert.deepEqual(await curl("--insecure", "--tls-max", "1.2"), [0, body]);
   assert.equal((await curl())[0], 60, "it does not trust the authority");
+});
+
+const UPDATES = 10;
+
+test("keys that are updated again and again disturb neither reader nor writer", {
+  skip: noOpenssl,
+}, async () => {
+  await using listener = await tlsListen("tcp", "127.0.0.1:0", leaf);
+  await using client = new Program(
+    ...["openssl", "s_client", "-connect", String(listener.addr), "-tls1_3", "-CAfile", caFile],
+  );
+  await using conn = await listener.accept();
+  const lines: string[] = [];
+  const reading = go(async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of conn) lines.push(decoder.decode(chunk));
+  });
+  await conn.handshake();
+  let updates = 0;
+  const writing = go(async () => {
+    // The writer never waits for the reader; each update is answered by one of this side.
+    while (updates < UPDATES) {
+      await conn.write("xxxxxxxxxxxxxxx\n");
+      await sleep(1);
+    }
+    await conn.write("that was all\n");
+  });
+  for (; updates < UPDATES; updates++) {
+    client.process.stdin.write("K\n");
+    const seen = updates + 1;
+    while ((client.output.match(/KEYUPDATE/g)?.length ?? 0) < seen) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    // A command counts at the beginning of what it reads: this line has to be through.
+    client.process.stdin.write(`line ${updates}\n`);
+    while (!lines.join("").includes(`line ${updates}\n`)) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+  await client.prints(/that was all/);
+  await writing.join();
+  const wanted = Array.from({ length: UPDATES }, (_, i) => `line ${i}\n`).join("");
+  assert.equal(lines.join(""), wanted);
+  client.process.stdin.write("Q\n");
+  await reading.join();
+});
+
+test("a client of TLS 1.2 that wants to negotiate anew is refused, and the connection goes on", {
+  skip: noOpenssl,
+}, async () => {
+  await using listener = await tlsListen("tcp", "127.0.0.1:0", leaf);
+  await using client = new Program(
+    ...["openssl", "s_client", "-connect", String(listener.addr), "-tls1_2", "-CAfile", caFile],
+  );
+  await using conn = await listener.accept();
+  await conn.handshake();
+  const ended = go(async () => {
+    for await (const chunk of conn) await conn.write(chunk);
+  });
+  await client.prints(/Verify return code: 0/);
+  client.process.stdin.write("R\n");
+  // Its OpenSSL gives up when it gets the warning no_renegotiation (RFC 5246, 7.2.2).
+  await client.prints(/no renegotiation/i);
+  await client.ended;
+  await ended.join().catch((error: NetError) => assert.equal(error.name, "NetError"));
 });

@@ -15,6 +15,7 @@ import { proxy } from "./proxy.ts";
 import { shared } from "./shared.ts";
 import { sync } from "./sync.ts";
 import { moves, threads } from "./threads.ts";
+import { tls } from "./tls.ts";
 import { udp } from "./udp.ts";
 import { ws } from "./ws.ts";
 
@@ -28,6 +29,7 @@ export const suites: readonly Suite[] = [
   client,
   http,
   ws,
+  tls,
   fetch,
   gateway,
   files,

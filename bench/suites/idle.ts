@@ -2,11 +2,35 @@
 // waits for more.
 import { holdIdle } from "../generator.ts";
 import { type Memory, openFilesAtMost, settledMemory } from "../proc.ts";
+import type { RunningServer } from "../server.ts";
 import { slope } from "../stats.ts";
 import { type Case, decimals, integer, type Settings, type Suite } from "../suite.ts";
 
-interface Point extends Memory {
+export interface Point extends Memory {
   open: number;
+}
+
+/** The server's memory at each step of a generator that opens connections. */
+export async function memoryAtSteps(
+  server: RunningServer,
+  settings: Settings,
+  open: (atStep: (open: number) => Promise<void>) => Promise<void>,
+): Promise<Point[]> {
+  const points: Point[] = [];
+  // Idle means idle: V8 gives memory back only after it has seen nothing happen for 8 to 16 s.
+  const [leastMs, mostMs] = settings.quick ? [1500, 3000] : [18_000, 25_000];
+  await open(async (count) => {
+    points.push({ open: count, ...(await settledMemory(server.pid, leastMs, mostMs)) });
+  });
+  return points;
+}
+
+/** What each connection adds. */
+export function growth(points: readonly Point[]): { rss: number; dirty: number } {
+  return {
+    rss: slope(points.map(({ open, rss }) => ({ x: open, y: rss }))),
+    dirty: slope(points.map(({ open, privateDirty }) => ({ x: open, y: privateDirty }))),
+  };
 }
 
 const FULL_STEPS = [2000, 18_000];
@@ -29,22 +53,12 @@ function idleCase(counts: readonly number[]): Case {
     label: `${integer(first)} to ${integer(last)} connections`,
     buffer: 4096,
     async measure(server, settings) {
-      const points: Point[] = [];
-      // Idle means idle: V8 gives memory back only after it has seen nothing happen for 8 to 16 s.
-      const [leastMs, mostMs] = settings.quick ? [1500, 3000] : [18_000, 25_000];
-      await holdIdle(
-        settings.placement.generator,
-        { addr: server.address, steps: counts.join(",") },
-        async (open) => {
-          points.push({ open, ...(await settledMemory(server.pid, leastMs, mostMs)) });
-        },
+      const load = { addr: server.address, steps: counts.join(",") };
+      const points = await memoryAtSteps(server, settings, (atStep) =>
+        holdIdle("idle", settings.placement.generator, load, atStep),
       );
       return {
-        figures: {
-          rss: slope(points.map(({ open, rss }) => ({ x: open, y: rss }))),
-          dirty: slope(points.map(({ open, privateDirty }) => ({ x: open, y: privateDirty }))),
-          total: points.at(-1)!.rss / 2 ** 20,
-        },
+        figures: { ...growth(points), total: points.at(-1)!.rss / 2 ** 20 },
         othersCpu: 0,
         generatorBound: false,
         detail: points,

@@ -279,6 +279,17 @@ export abstract class BaseConn extends Endpoint implements Conn, ChunkReader {
     return extra.writable;
   }
 
+  /** @internal The error of something that was done to it from elsewhere. */
+  failed(op: NetOp, number: number, text?: string, cause?: unknown): NetError {
+    return this.errorFor(op, number, { text: text || undefined, cause });
+  }
+
+  /** @internal The connection belongs to another thread from now on. */
+  transferred(): void {
+    this.more().transferred = true;
+    void this.fd.close();
+  }
+
   /** An error of an operation on this conn, with both addresses. */
   protected override errorFor(op: NetOp, number: number, details?: ErrorDetails): NetError {
     const { network } = this;

@@ -28,7 +28,7 @@ import {
 import type { DialOptions } from "./dial.ts";
 import { errorOf, NetError, type NetOp } from "./errors.ts";
 import { checkNetwork } from "./listen.ts";
-import { type Link, type Over, type PoolOptions, poolOf } from "./pool.ts";
+import { type Layer, type Link, type PoolOptions, poolOf } from "./pool.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
 export interface ConnectOptions extends DialOptions, PoolOptions {
@@ -36,8 +36,6 @@ export interface ConnectOptions extends DialOptions, PoolOptions {
   network?: StreamNetwork | undefined;
   /** Name of the pool; the address by default. */
   pool?: string | undefined;
-  /** @internal What comes on a new connection. All that a pool has is of one kind: its name says which. */
-  over?: Over | undefined;
 }
 
 export interface KeepaliveOptions {
@@ -112,7 +110,8 @@ class Chunks implements AsyncIterator<Uint8Array, undefined> {
  */
 export class PooledConn implements Conn, ChunkReader {
   private link: Link | undefined;
-  private readonly conn: BaseConn;
+  /** @internal What the lease is of; it goes on living without it. */
+  protected readonly conn: BaseConn;
   private readonly idleTimeout: number | null | undefined;
   private reader: BufReader | undefined = undefined;
   private end = "";
@@ -314,6 +313,7 @@ export class PooledConn implements Conn, ChunkReader {
     const { link } = this;
     if (link === undefined) return;
     this.finish(CLOSED_BY_USER);
+    link.onUsed();
     const closing = this.conn.close();
     link.pool.onGone();
     await closing;
@@ -447,6 +447,16 @@ export class PooledConn implements Conn, ChunkReader {
  * console.log(await conn.readLine()); // +PONG
  */
 export function connect(address: string, options: ConnectOptions = {}): Promise<PooledConn> {
+  return connectOver(undefined, address, options, lease);
+}
+
+/** @internal As connect, of connections with a layer on them. */
+export function connectOver<T extends PooledConn>(
+  layer: Layer | undefined,
+  address: string,
+  options: ConnectOptions,
+  lease: (link: Link, options: PoolOptions) => T,
+): Promise<T> {
   try {
     const network = options.network ?? networkOf(address);
     const { signal, idleTimeout } = options;
@@ -455,10 +465,10 @@ export function connect(address: string, options: ConnectOptions = {}): Promise<
     }
     checkNetwork(network, "connect");
     if (idleTimeout !== undefined) timeoutOf(idleTimeout, "idle");
-    const pool = poolOf(options.pool ?? address, network);
+    const pool = poolOf(options.pool ?? address, network, layer?.name);
     pool.configure(options);
     const link = pool.takeIdle();
-    if (link === undefined) return pool.open({ address, options, lease });
+    if (link === undefined) return pool.open({ address, options, layer, lease });
     return runtime().sched.completeLight(lease(link, options));
   } catch (error) {
     return Promise.reject(error);
@@ -473,11 +483,13 @@ export function connectIdle(
   pool: string,
   network: StreamNetwork,
   canDoWithout: boolean,
+  layer?: Layer,
 ): PooledConn | undefined {
-  const link = poolOf(pool, network).takeIdle(canDoWithout);
+  const link = poolOf(pool, network, layer?.name).takeIdle(canDoWithout);
   return link === undefined ? undefined : new PooledConn(link, undefined);
 }
 
-function lease(link: Link, { idleTimeout }: PoolOptions): PooledConn {
+/** @internal What connect() gives. */
+export function lease(link: Link, { idleTimeout }: PoolOptions): PooledConn {
   return new PooledConn(link, idleTimeout);
 }

@@ -73,16 +73,6 @@ export interface PoolOptions {
   idleTimeout?: number | null | undefined;
 }
 
-/**
- * Puts something on a new connection, TLS for example, within `timeout` ms; the pool keeps what comes of it.
- * Closes the connection when it fails.
- */
-export type Over = (
-  conn: SocketConn,
-  timeout: number | null,
-  signal: AbortSignal | undefined,
-) => Promise<BaseConn>;
-
 export const DEFAULT_POOL_SIZE = 30;
 const DEFAULT_IDLE_MS = 60_000;
 /** Beyond so many pools of a thread, those without a connection are forgotten. */
@@ -102,20 +92,37 @@ class IdleWatch extends Watch {
   }
 }
 
+/** What lies between a pool's sockets and its users: TLS. */
+export interface Layer {
+  /** Connections of layers with different names are not exchanged. */
+  readonly name: string;
+  /** Lays itself on a connection that was dialled; `until` bounds that, by the runtime's clock. */
+  put(conn: SocketConn, until: number, signal: AbortSignal | undefined): Promise<BaseConn>;
+  /** The first user of a connection is done with it, before it is given back or closed. */
+  onUsed(conn: BaseConn): void;
+}
+
 /** A connection of a pool, for as long as it is open, whoever uses it. */
 export class Link extends ListEntry {
   readonly conn: BaseConn;
   readonly pool: Pool;
+  private readonly layer: Layer | undefined;
   /** How often it has been taken from the pool. */
   reused = 0;
   /** Until when it may be idle, by the runtime's clock. */
   until = 0;
   watch: IdleWatch | undefined = undefined;
 
-  constructor(conn: BaseConn, pool: Pool) {
+  constructor(conn: BaseConn, pool: Pool, layer: Layer | undefined) {
     super();
     this.conn = conn;
     this.pool = pool;
+    this.layer = layer;
+  }
+
+  /** Its user is done with it. */
+  onUsed(): void {
+    if (this.reused === 0) this.layer?.onUsed(this.conn);
   }
 }
 
@@ -136,7 +143,8 @@ class Alarm extends Timer {
 /** What a caller of connect() wants. */
 export interface Wish<T> {
   address: string;
-  options: DialOptions & PoolOptions & { over?: Over | undefined };
+  options: DialOptions & PoolOptions;
+  layer: Layer | undefined;
   /** Makes of a connection what the caller gets. */
   lease(link: Link, options: PoolOptions): T;
 }
@@ -295,7 +303,8 @@ export class Pool {
   }
 
   /** Dials for a place that is counted in `live` already; a dial that fails passes it on. */
-  async dial<T>({ address, options, lease }: Wish<T>, until: number): Promise<T> {
+  async dial<T>(wish: Wish<T>, until: number): Promise<T> {
+    const { address, options, layer, lease } = wish;
     const { clock } = this.runtime;
     this.misses++;
     try {
@@ -305,10 +314,8 @@ export class Pool {
       }
       const timeout = { ...options, timeout: left };
       const conn = await dialOn(this.runtime, this.network, address, timeout);
-      const { over, signal } = options;
-      if (over === undefined) return lease(new Link(conn, this), options);
-      const rest = until === Infinity ? null : Math.max(1, until - clock.now());
-      return lease(new Link(await over(conn, rest, signal), this), options);
+      const over = layer === undefined ? conn : await layer.put(conn, until, options.signal);
+      return lease(new Link(over, this, layer), options);
     } catch (error) {
       this.onGone();
       throw error;
@@ -318,6 +325,7 @@ export class Pool {
   /** Takes back a connection that has been found fit for it. */
   takeBack(link: Link, idleTimeout: number | null | undefined): void {
     const ms = idleTimeout === undefined ? DEFAULT_IDLE_MS : timeoutOf(idleTimeout, "idle");
+    link.onUsed();
     link.conn.fd.forgetLimits();
     const waiter = this.waiters.shift();
     if (waiter !== undefined) {

@@ -40,7 +40,7 @@ import {
   UnixAddr,
 } from "./addr.ts";
 import { BaseConn } from "./conn.ts";
-import { errorOf, type NetError, type NetOp } from "./errors.ts";
+import { errorOf, type NetOp } from "./errors.ts";
 
 const name = new Uint8Array(NAME_BUFFER_SIZE);
 const int = new Int32Array(1);
@@ -187,20 +187,9 @@ export abstract class SocketConn extends BaseConn implements ReaderFrom {
     };
   }
 
-  /** @internal The error of something that was done to it from elsewhere. */
-  failed(op: NetOp, number: number, text?: string, cause?: unknown): NetError {
-    return this.errorFor(op, number, { text: text || undefined, cause });
-  }
-
   /** @internal What close() does with bytes that are not acknowledged: see TCPConn.setLinger. */
   restoreLinger(ms: number): void {
     this.more().lingerMs = ms;
-  }
-
-  /** @internal The connection belongs to another thread from now on. */
-  transferred(): void {
-    this.more().transferred = true;
-    void this.fd.close();
   }
 
   /** Sets the kernel's receive buffer (SO_RCVBUF, which Linux doubles; socket(7)). */

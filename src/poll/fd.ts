@@ -463,6 +463,17 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return (this.state & READ_LOCK) !== 0 && this.parkedOn(READER) === undefined;
   }
 
+  /**
+   * Makes ready, between reserve and depart, what this process knows of the open file beside the kernel, for
+   * the thread that receives at `inbox`: a number to find it by there, 0 for nothing, or a negative errno.
+   */
+  pack(_inbox: number): number {
+    return 0;
+  }
+
+  /** The fd does not depart after all. */
+  unpack(): void {}
+
   /** Gives the kernel's fd up, between reserve and unreserve: the open file goes on elsewhere. */
   depart(): void {
     const { device, pd, sysfd } = this;

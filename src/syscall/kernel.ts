@@ -320,6 +320,13 @@ export interface TlsNative {
   tlsResume(fd: number, session: Uint8Array): boolean;
   tlsAsk(fd: number, what: number, text: string): boolean;
   tlsKeylog(fd: number): string | undefined;
+
+  /** Takes a connection off its fd for another thread (native/tls_transfer.c): its number, or -errno. */
+  tlsPark(fd: number, inbox: number): number;
+  tlsUnpark(fd: number, number: number): number;
+  tlsDiscard(number: number): number;
+  /** The thread with that inbox has ended; how many connections are still on their way. */
+  tlsStranded(inbox: number): number;
 }
 
 export interface NativeKernel

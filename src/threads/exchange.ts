@@ -24,7 +24,6 @@
  *    threads, who closes them when every borrower has given them up or has ended.
  */
 import type { NetError } from "../net/errors.ts";
-import type { SocketConn } from "../net/socket.ts";
 import { FD } from "../poll/fd.ts";
 import { awaited } from "../runtime/awaited.ts";
 import { observer } from "../runtime/observer.ts";
@@ -33,7 +32,7 @@ import { type Runtime, runtime } from "../runtime/runtime.ts";
 import { BUSY, CANCELED, CLOSED, THREAD_GONE } from "../syscall/errno.ts";
 import { nativeKernel } from "../syscall/native.ts";
 import { MAX_PACKET, packet, passedFd, receiveOn, SendOp, THREADS, takePacket } from "./packets.ts";
-import { admit, issue } from "./passport.ts";
+import { admit, issue, type Movable } from "./passport.ts";
 
 const PIECE = 0;
 const CONN = 1;
@@ -70,7 +69,7 @@ function packetsOf(from: number, number: number, passport: Uint8Array): Uint8Arr
 
 /** A transfer that the target has not taken yet. */
 interface Underway {
-  readonly conn: SocketConn;
+  readonly conn: Movable;
   readonly target: number;
   /** It has left: nobody but the target, or the one that started it, can say what becomes of it. */
   sent: boolean;
@@ -79,7 +78,7 @@ interface Underway {
 }
 
 /** What another thread's exchange is told of a connection that arrives. */
-export type Receiver = (conn: SocketConn, from: number, message: unknown) => void;
+export type Receiver = (conn: Movable, from: number, message: unknown) => void;
 
 /** What was found in the inbox of a thread that has ended. */
 export interface Stranded {
@@ -164,7 +163,7 @@ export class Exchange {
 
   /** Moves a connection to another thread. Fails with the connection as it was. */
   async transfer(
-    conn: SocketConn,
+    conn: Movable,
     target: number,
     message: unknown,
     signal: AbortSignal | undefined,
@@ -174,12 +173,12 @@ export class Exchange {
     if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
     const to = this.others.get(target);
     if (to === undefined) throw this.gone(conn, target);
-    const passport = issue(conn, message);
     if (!fd.reserve()) {
       const text = "operations wait on the connection: end them first";
       throw conn.failed("transfer", BUSY, text);
     }
     try {
+      const passport = this.pack(conn, to, message);
       const taken = await this.send(conn, to, target, passport, signal);
       if (!taken) throw this.gone(conn, target);
       conn.transferred();
@@ -189,12 +188,24 @@ export class Exchange {
     }
   }
 
-  private gone(conn: SocketConn, target: number): NetError {
+  /** What goes with the packets; the conn is on its way from then on. */
+  private pack(conn: Movable, to: FD, message: unknown): Uint8Array {
+    const number = conn.fd.pack(to.sysfd);
+    if (number < 0) throw conn.failed("transfer", -number);
+    try {
+      return issue(conn, number, message);
+    } catch (error) {
+      conn.fd.unpack();
+      throw error;
+    }
+  }
+
+  private gone(conn: Movable, target: number): NetError {
     return conn.failed("transfer", THREAD_GONE, `there is no thread ${target} any more`);
   }
 
   private async send(
-    conn: SocketConn,
+    conn: Movable,
     to: FD,
     target: number,
     passport: Uint8Array,
@@ -215,6 +226,7 @@ export class Exchange {
       });
     } catch (cause) {
       this.settle(number, false);
+      conn.fd.unpack();
       if (signal?.aborted === true) throw conn.failed("transfer", CANCELED, "", signal.reason);
       throw conn.failed("transfer", THREAD_GONE, `thread ${target} takes nothing any more`, cause);
     }

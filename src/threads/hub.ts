@@ -108,6 +108,8 @@ export class Hub {
       for (const [other] of alive) this.exchange.tellGone(other.id, thread.id);
       this.exchange.leave(thread.id);
     }
+    // What it did not take of TLS, and nobody will have back, is freed.
+    nativeKernel().tlsStranded(line.sending);
     line.end();
     this.forget();
   }

@@ -6,8 +6,14 @@ import { kindOf } from "../net/kinds.ts";
 import { listenerOf } from "../net/listen.ts";
 import type { Listener } from "../net/listener.ts";
 import { type ConnOrigin, type SocketConn, socketFD } from "../net/socket.ts";
+import type { FD } from "../poll/fd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { nativeKernel } from "../syscall/native.ts";
+
+/** The conn of an FD. */
+export function connOn(fd: FD, origin: ConnOrigin, peer: string | Addr): SocketConn {
+  return new (kindOf(origin.network))(fd, origin, peer);
+}
 
 /** The conn of an accepted fd; `peer` is packed or an address. */
 export function connOf(
@@ -16,8 +22,7 @@ export function connOf(
   origin: ConnOrigin,
   peer: string | Addr,
 ): SocketConn {
-  const { network } = origin;
-  return new (kindOf(network))(socketFD(rt, sysfd, network), origin, peer);
+  return connOn(socketFD(rt, sysfd, origin.network), origin, peer);
 }
 
 /** A number of this thread's own for another thread's fd. Throws a NetError when none is free. */

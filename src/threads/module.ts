@@ -1,6 +1,7 @@
 /** module.ts: what a module that runs in reactor threads exports, and what it is told. */
 import type { Addr } from "../net/addr.ts";
 import type { SocketConn } from "../net/socket.ts";
+import type { TlsConn } from "../tls/conn.ts";
 
 /** How a connection came from another thread. */
 export interface Transferred {
@@ -38,7 +39,7 @@ export interface ThreadModule<D = unknown> {
   /** Serves a connection. */
   default?: ConnHandler<D>;
   /** Serves a connection that came by transfer(); without it the default export does. */
-  receive?: (conn: SocketConn, info: ThreadInfo<D>, message: unknown) => unknown;
+  receive?(conn: SocketConn | TlsConn, info: ThreadInfo<D>, message: unknown): unknown;
   /** Called once, before the thread gets connections. What it throws fails the start. */
   start?: (info: ThreadInfo<D>) => unknown;
   /** Called once, when the last handler is over. */

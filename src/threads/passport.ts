@@ -1,12 +1,21 @@
 /** passport.ts: what goes along with a connection that is transferred, beside its open file. */
 import { deserialize, serialize } from "node:v8";
 import { addrOfText } from "../net/addr.ts";
-import type { ConnDescription, ConnOrigin, SocketConn } from "../net/socket.ts";
+import { type ConnDescription, type ConnOrigin, type SocketConn, socketFD } from "../net/socket.ts";
 import type { Limits } from "../poll/deadline.ts";
+import type { FD } from "../poll/fd.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { connOf } from "./listening.ts";
+import { NativeTlsConn, type TlsSide } from "../tls/conn.ts";
+import { arrived } from "../tls/native_path.ts";
+import { type TlsDevice, tlsDevice } from "../tls/tls_kernel.ts";
+import { connOn } from "./listening.ts";
+
+/** What can be transferred. */
+export type Movable = SocketConn | NativeTlsConn;
 
 interface Passport extends ConnDescription {
+  /** Of a connection over TLS: which side it is, and where this process keeps it meanwhile. */
+  readonly tls: (TlsSide & { readonly number: number }) | undefined;
   readonly readShut: boolean;
   /** Errno of a failure that the connection stays in, or 0. */
   readonly failed: number;
@@ -17,14 +26,18 @@ interface Passport extends ConnDescription {
   readonly message: unknown;
 }
 
-/** A connection's passport, as bytes. Throws when the message can't be cloned. */
-export function issue(conn: SocketConn, message: unknown): Uint8Array {
+/**
+ * A connection's passport, as bytes; `number` is what its fd is packed under. Throws when the message can't be
+ * cloned.
+ */
+export function issue(conn: Movable, number: number, message: unknown): Uint8Array {
   const { fd } = conn;
   const [readShut, failed] = fd.condition;
   const { referenced, leftover: unread } = fd;
   const limits = fd.deadlines?.export();
   const passport: Passport = {
     ...conn.description,
+    tls: conn instanceof NativeTlsConn ? { ...conn.side, number } : undefined,
     readShut,
     failed,
     referenced,
@@ -54,16 +67,24 @@ export function admit(
   rt: Runtime,
   sysfd: number,
   bytes: Uint8Array,
-): { conn: SocketConn; message: unknown } {
+): { conn: Movable; message: unknown } {
   const passport = deserialize(bytes) as Passport;
-  const { network, packed, peer, limits, lingerMs, unread } = passport;
+  const { network, packed, peer, limits, lingerMs, unread, tls } = passport;
   const remote = packed ? peer : addrOfText(network, peer);
-  const conn = connOf(rt, sysfd, originOf(passport), remote);
+  const origin = originOf(passport);
+  const socket = (fd: FD): SocketConn => {
+    const made = connOn(fd, origin, remote);
+    if (lingerMs !== undefined) made.restoreLinger(lingerMs);
+    return made;
+  };
+  const conn =
+    tls === undefined
+      ? socket(socketFD(rt, sysfd, network))
+      : arrived(tlsDevice(rt) as TlsDevice, sysfd, tls.number, socket, tls);
   const { fd } = conn;
   for (const part of [...unread].reverse()) fd.unread(part);
   fd.setCondition(passport.readShut, passport.failed);
   fd.setReferenced(passport.referenced);
   if (limits !== undefined) fd.limits().import(limits);
-  if (lingerMs !== undefined) conn.restoreLinger(lingerMs);
   return { conn, message: passport.message };
 }

@@ -12,6 +12,7 @@
  */
 
 import { addrOfText } from "../net/addr.ts";
+import type { BaseConn } from "../net/conn.ts";
 import type { Listener } from "../net/listener.ts";
 import type { ConnOrigin, SocketConn } from "../net/socket.ts";
 import type { FD } from "../poll/fd.ts";
@@ -30,9 +31,9 @@ import { Peer } from "./this_thread.ts";
 /** The goroutine of one connection. */
 class ConnGoroutine extends Goroutine<unknown> {
   private readonly reactor: Reactor;
-  private readonly conn: SocketConn;
+  private readonly conn: BaseConn;
 
-  constructor(handler: AnyFunction, reactor: Reactor, conn: SocketConn) {
+  constructor(handler: AnyFunction, reactor: Reactor, conn: BaseConn) {
     super(handler);
     this.reactor = reactor;
     this.conn = conn;
@@ -166,13 +167,13 @@ export class Reactor {
   }
 
   /** As serve, of a connection that came from another thread. */
-  serveTransferred(conn: SocketConn, transferred: Transferred): void {
+  serveTransferred(conn: BaseConn, transferred: Transferred): void {
     const handler = (this.module.receive ?? this.module.default ?? nobody) as AnyFunction;
     const info = { ...this.info, transferred };
     launch(new ConnGoroutine(handler, this, conn), [conn, info, transferred.message]);
   }
 
-  onEnded(conn: SocketConn): void {
+  onEnded(conn: BaseConn): void {
     void conn.close();
     this.counters.onEnded();
     this.onProgress();

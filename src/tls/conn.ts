@@ -8,7 +8,7 @@ import type { Addr, Network } from "../net/addr.ts";
 import { BaseConn } from "../net/conn.ts";
 import type { DuplexConn } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
-import { type SocketConn, socketFD } from "../net/socket.ts";
+import { type ConnDescription, type SocketConn, socketFD } from "../net/socket.ts";
 import { TCPConn } from "../net/tcp.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
@@ -100,6 +100,13 @@ export abstract class TlsConn extends BaseConn {
   abstract get ocspResponse(): Uint8Array | undefined;
 }
 
+/** Which side of a connection this is. */
+export interface TlsSide {
+  readonly server: boolean;
+  /** The name that the peer's certificate must have, for errors. */
+  readonly expected: string | undefined;
+}
+
 /** Over the addon. */
 export class NativeTlsConn extends TlsConn {
   declare readonly fd: TlsFD;
@@ -136,6 +143,21 @@ export class NativeTlsConn extends TlsConn {
     );
     fd.abandon();
     return plain;
+  }
+
+  /** @internal What makes a conn of its open file, in plain values. */
+  get description(): ConnDescription {
+    return (this.carrier as SocketConn).description;
+  }
+
+  /** @internal */
+  get side(): TlsSide {
+    return { server: this.server, expected: this.expected };
+  }
+
+  override transferred(): void {
+    this.fd.gone();
+    super.transferred();
   }
 
   private get native() {

@@ -227,6 +227,29 @@ const OWN_OPTIONS = [
   "ocspResponse",
 ] as const;
 
+/** Numbers for contexts that callers made. */
+const numbers = new WeakMap<SecureContext, number>();
+let made = 0;
+
+/** A name that two calls share when they say the same about certificates, trust and settings. */
+export function nameOfContext(options: SecureContextOptions): string {
+  const { secureContext } = options as { secureContext?: SecureContext };
+  if (secureContext !== undefined) {
+    const number = numbers.get(secureContext) ?? ++made;
+    numbers.set(secureContext, number);
+    return `#${number}`;
+  }
+  const said = OWN_OPTIONS.filter((name) => options[name] !== undefined);
+  if (said.length === 0) return "";
+  const hash = createHash("sha256");
+  for (const name of said) {
+    for (const part of listOf(options[name])) {
+      hash.update(`\0${name}\0`).update(part instanceof Uint8Array ? part : String(part));
+    }
+  }
+  return hash.digest("base64");
+}
+
 /** The context of all connections for which nothing was said. */
 let plain: SecureContext | undefined;
 

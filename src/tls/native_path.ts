@@ -5,10 +5,10 @@ import type { ConnOrigin, SocketConn } from "../net/socket.ts";
 import type { Owner } from "../poll/fd.ts";
 import { BUSY, CLOSED } from "../syscall/errno.ts";
 import type { TlsContextHandle } from "../syscall/kernel.ts";
-import { NativeTlsConn } from "./conn.ts";
+import { NativeTlsConn, type TlsSide } from "./conn.ts";
 import { contextOf } from "./context.ts";
 import { isAddress, type Settings } from "./settings.ts";
-import { type Chooser, TlsFD } from "./tls_fd.ts";
+import { type Chooser, type HandshakeOptions, TlsFD } from "./tls_fd.ts";
 import type { TlsDevice } from "./tls_kernel.ts";
 
 /** What the addon is asked to tell, or to look for, before a client's handshake (native/tls_facts.c). */
@@ -27,6 +27,9 @@ const NOTHING = new Uint8Array(0);
 const NOBODY: Owner = {
   error: (op, number) => errorOf(number, { op: op as NetOp, network: "tls" }),
 };
+
+/** Of a connection whose handshake is done. */
+const HANDSHAKEN: HandshakeOptions = { timeout: Infinity, choose: undefined, keylog: undefined };
 
 function verifyOf({ use, client }: Settings): number {
   if (client !== undefined)
@@ -99,6 +102,21 @@ export function adoptAccepted(
   const fd = open(device, sysfd, settings, NOTHING, origin.network);
   const carrier = new (kindOf(origin.network))(fd, origin, peer);
   return new NativeTlsConn(fd, carrier, true, undefined);
+}
+
+/** A connection that another thread has parked: `number` is what pack() gave there. */
+export function arrived(
+  device: TlsDevice,
+  sysfd: number,
+  number: number,
+  carry: (fd: TlsFD) => SocketConn,
+  { server, expected }: TlsSide,
+): NativeTlsConn {
+  const fd = new TlsFD(device, sysfd, NOBODY, HANDSHAKEN);
+  fd.adopt(number);
+  const carrier = carry(fd);
+  if (carrier.network === "unix") fd.distrustShortReads();
+  return new NativeTlsConn(fd, carrier, server, expected);
 }
 
 /** TLS on a live connection, whose conn is closed to its users from now on. */

@@ -37,7 +37,8 @@ function isNative(conn: BaseConn): conn is SocketConn {
   return conn instanceof SocketConn && conn.fd.device === conn.fd.device.runtime;
 }
 
-function put(conn: BaseConn, settings: Settings): TlsConn {
+/** TLS on a live connection; nothing is sent yet. */
+export function put(conn: BaseConn, settings: Settings): TlsConn {
   const rt = conn.fd.device.runtime;
   const device = tlsDevice(rt);
   if (isNative(conn) && typeof device !== "string") return takeOver(device, conn, settings);
@@ -123,7 +124,7 @@ function hostOf(conn: BaseConn): string {
 }
 
 /** The host of an address; what is no address fails in dial. */
-function hostIn(address: string): string {
+export function hostIn(address: string): string {
   try {
     return splitHostPort(address).host || "localhost";
   } catch {
@@ -131,7 +132,8 @@ function hostIn(address: string): string {
   }
 }
 
-async function shake(conn: TlsConn, options: OpOptions): Promise<TlsConn> {
+/** Does the handshake; closes the connection when it fails. */
+export async function shake(conn: TlsConn, options: OpOptions): Promise<TlsConn> {
   try {
     await conn.handshake(options);
     return conn;

@@ -332,6 +332,12 @@ export class TlsFD extends FD {
     return super.tryReadable();
   }
 
+  override probe(): number {
+    // A ticket and the end may have come together: one look has to find both.
+    tlsStatus[1] = 1;
+    return super.probe();
+  }
+
   /** 0 when the handshake is done, or does not matter: bytes were put back, reading has ended. */
   private before(side: Side): number {
     tlsStatus[1] = this.pd.flags & (HANGUP | URGENT);
@@ -405,6 +411,45 @@ export class TlsFD extends FD {
     return n;
   }
 
+  // ---- to another thread
+
+  /** Under which the connection is on its way; 0 while it is here. */
+  private parked = 0;
+
+  /** False while the handshake is under way, and when it has failed. */
+  get mayMove(): boolean {
+    return this.shaking === undefined && !this.failedInHandshake;
+  }
+
+  override pack(inbox: number): number {
+    const number = this.device.kernel.native.tlsPark(this.sysfd, inbox);
+    if (number > 0) this.parked = number;
+    return number;
+  }
+
+  override unpack(): void {
+    if (this.parked !== 0) this.adopt(this.parked);
+    this.parked = 0;
+  }
+
+  override comeBack(sysfd: number): void {
+    super.comeBack(sysfd);
+    this.unpack();
+  }
+
+  /** The other thread has taken it, or has ended with it on its way there. */
+  gone(): void {
+    this.device.kernel.native.tlsDiscard(this.parked);
+  }
+
+  /** Takes over a connection that is on its way; this fd's handshake is not its own. */
+  adopt(number: number): void {
+    const n = this.device.kernel.native.tlsUnpark(this.sysfd, number);
+    this.shaking = undefined;
+    if (n < 0) this.failure = { number: -n, details: undefined, cause: undefined };
+    else this.noteStatus();
+  }
+
   // ---- the end
 
   override shutWrite(): number {
@@ -421,7 +466,8 @@ export class TlsFD extends FD {
    */
   override async close(lingerMs = 0): Promise<void> {
     if (this.closing) return;
-    const left = this.isSecure && !this.cutsOff ? this.sayFarewell() : 0;
+    const says = this.isSecure && !this.cutsOff && this.parked === 0;
+    const left = says ? this.sayFarewell() : 0;
     if (left !== -EAGAIN) {
       this.shaking?.end();
       await super.close(lingerMs);

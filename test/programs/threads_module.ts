@@ -5,6 +5,7 @@ import {
   type SocketConn,
   sleep,
   type ThreadInfo,
+  type TlsConn,
   threads,
   transfer,
 } from "../../src/index.ts";
@@ -72,6 +73,11 @@ const verbs: Record<string, (conn: SocketConn, info: Info) => unknown> = {
   async forever(conn) {
     await conn.write("ready");
     await sleep(1e9);
+  },
+  /** Says what it knows of its connection's TLS. */
+  async tls(conn) {
+    const { protocol, alpnProtocol, network } = conn as unknown as TlsConn;
+    await conn.write(JSON.stringify([protocol, alpnProtocol, network, String(conn.remoteAddr)]));
   },
   throw() {
     throw new Error("a defect of the handler");

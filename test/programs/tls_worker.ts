@@ -5,8 +5,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type Conn, dial, dialTls, go, tlsListen } from "../../src/index.ts";
 
-const { cert, key } = workerData as { cert: string; key: string };
-const listener = await tlsListen("tcp", "127.0.0.1:0", { cert, key });
+const { cert, key, ticketKeys } = workerData as {
+  cert: string;
+  key: string;
+  ticketKeys?: Uint8Array[];
+};
+const given = ticketKeys === undefined ? {} : { ticketKeys };
+const listener = await tlsListen("tcp", "127.0.0.1:0", { cert, key, ...given });
 const address = String(listener.addr);
 
 async function echo(conn: Conn): Promise<void> {

@@ -397,9 +397,6 @@ export class Exchange {
     if (this.ended) return;
     this.ended = true;
     if (this.registered) forgotten.unregister(this);
-    // What a connection has brought along resumes the next one.
-    const { origin } = this.outgoing;
-    if (origin.tls !== undefined && this.lease.reusedTimes === 0) origin.remember(this.conn);
     const { lease } = this;
     if (!(reusable && this.giveBack(lease))) void lease.close();
     this.chunk = nothing;

@@ -6,14 +6,22 @@
  */
 import { networkOf, type StreamNetwork } from "../../net/addr.ts";
 import type { BaseConn } from "../../net/conn.ts";
-import { type ConnectOptions, connect, connectIdle, type PooledConn } from "../../net/cosocket.ts";
-import type { Over } from "../../net/pool.ts";
+import {
+  type ConnectOptions,
+  connectIdle,
+  connectOver,
+  lease,
+  type PooledConn,
+} from "../../net/cosocket.ts";
+import type { Layer } from "../../net/pool.ts";
+import type { SocketConn } from "../../net/socket.ts";
+import { runtime } from "../../runtime/runtime.ts";
 import { type ClientTls, type ClientTlsOptions, clientTls, sessionOf } from "./tls.ts";
 
 /** Origins that are remembered. */
 const MOST = 1000;
 
-export class Origin {
+export class Origin implements Layer {
   /** "http://host:port", as URL has it. */
   readonly name: string;
   /** How TLS is spoken there; undefined for http:. */
@@ -48,14 +56,21 @@ export class Origin {
     this.pool = `${prefix}${this.name}${place}${options}`;
   }
 
-  /** Keeps what resumes the session of a connection. */
-  remember(conn: BaseConn): void {
+  /** @internal Puts TLS on a new connection to here: https: alone. */
+  async put(conn: SocketConn, until: number, signal: AbortSignal | undefined): Promise<BaseConn> {
+    const left = until === Infinity ? null : Math.max(1, until - runtime().clock.now());
+    return await (this.tls as ClientTls).over(conn, this.serverName, this.session, left, signal);
+  }
+
+  /** @internal What a connection has brought along resumes the next one. */
+  onUsed(conn: BaseConn): void {
     this.session = sessionOf(conn) ?? this.session;
   }
 
-  /** Puts TLS on a new connection to here. */
-  readonly over: Over = (conn, timeout, signal) =>
-    (this.tls as ClientTls).over(conn, this.serverName, this.session, timeout, signal);
+  /** What lies between the sockets to here and who uses them. */
+  get layer(): Layer | undefined {
+    return this.tls === undefined ? undefined : this;
+  }
 }
 
 /** Origins by their name: what is made for each request otherwise. */
@@ -88,11 +103,10 @@ export class Origins {
 
 /** A connection to an origin that is idle in its pool, if there is one: see connectIdle. */
 export function idleOf(origin: Origin, canDoWithout: boolean): PooledConn | undefined {
-  return connectIdle(origin.pool, origin.network, canDoWithout);
+  return connectIdle(origin.pool, origin.network, canDoWithout, origin.layer);
 }
 
 /** A connection to an origin, idle in its pool or new. Here, and nowhere else, TLS comes in. */
 export function dialOrigin(origin: Origin, options: ConnectOptions): Promise<PooledConn> {
-  const { address, tls } = origin;
-  return connect(address, tls === undefined ? options : { ...options, over: origin.over });
+  return connectOver(origin.layer, origin.address, options, lease);
 }
