@@ -239,9 +239,11 @@ export class StreamExchange implements InfoSource {
     this.over = true;
     watcher?.cancel("the response has been sent");
     incoming?.end();
-    if (!stream.destroyed && !stream.closed && incoming !== undefined) {
-      stream.close(NGHTTP2_NO_ERROR);
-    }
+    if (stream.destroyed || incoming === undefined) return;
+    if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
+    // A stream whose body nobody takes would never come to its end.
+    stream.removeAllListeners("readable");
+    stream.resume();
   }
 
   private reset(code: number): void {
