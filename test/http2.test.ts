@@ -372,12 +372,12 @@ describe("HTTP/2", () => {
       const other = new Served(to.server);
       for (let n = 0; n < 5; n++) {
         const stream = other.request({ ":method": "POST" });
-        stream.end(Buffer.alloc(Math.floor(random.next() * 200_000)));
+        stream.end(Buffer.alloc(random.below(200_000)));
         stream.resume();
       }
       const { socket } = other.session;
       await once(other.session, "connect");
-      const limit = Math.floor(random.next() * 400_000);
+      const limit = random.below(400_000);
       await until("bytes have passed", () => {
         const { bytesWritten, bytesRead, destroyed } = socket as unknown as TLSSocket;
         return destroyed || bytesWritten + bytesRead >= limit || other.session.destroyed;

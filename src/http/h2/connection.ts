@@ -12,7 +12,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { toDuplex } from "../../net/to_duplex.ts";
+import { type ConnDuplex, toDuplex } from "../../net/to_duplex.ts";
 import { go } from "../../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../../runtime/park.ts";
 import type { TlsConn } from "../../tls/conn.ts";
@@ -27,8 +27,12 @@ const WINDOW = 1 << 20;
 const NO_STREAM = 0x7fff_ffff;
 /** How long a client may take to answer a ping when the server stops, in ms. */
 const PING_MS = 1_000;
+/** How long a session may take to end when nothing is under way, in ms. */
+const LAST_MS = 100;
 /** Fields of a request that are no headers. */
 const PSEUDO = 8;
+/** What each field counts beside its bytes (RFC 9113, 10.5.1). */
+const PAIR = 32;
 
 export class Http2Connection implements Served {
   readonly conn: TlsConn;
@@ -40,6 +44,8 @@ export class Http2Connection implements Served {
   private session: ServerHttp2Session | undefined = undefined;
   private readonly ended: Promise<void>;
   private readonly end: Resolve<void>;
+  private duplex: ConnDuplex | undefined = undefined;
+  private closing = false;
   private streams = 0;
   private requests = 0;
   private idle: NodeJS.Timeout | undefined = undefined;
@@ -60,11 +66,13 @@ export class Http2Connection implements Served {
     // Who reads is the session, all the time: what stands still is its streams' to see.
     conn.setTimeouts({ write: settings.write });
     const duplex = toDuplex(conn);
+    this.duplex = duplex;
     const session = performServerHandshake(duplex, {
-      maxHeaderListPairs: settings.headers + PSEUDO,
+      // Beyond these streams are reset; below, a request that is too large is answered with 431.
+      maxHeaderListPairs: settings.headers * 2 + PSEUDO,
       settings: {
         maxConcurrentStreams: settings.streams,
-        maxHeaderListSize: settings.headerBytes,
+        maxHeaderListSize: settings.headerBytes * 2 + PAIR * settings.headers,
         initialWindowSize: STREAM_WINDOW,
         enableConnectProtocol: true,
       },
@@ -103,7 +111,9 @@ export class Http2Connection implements Served {
     clearTimeout(this.idle);
     this.streams++;
     stream.once("close", () => {
-      if (--this.streams === 0) this.rest();
+      if (--this.streams > 0) return;
+      if (this.closing) this.shut();
+      else this.rest();
     });
     const exchange = new StreamExchange(conn, owner, stream, headOf(raw, settings));
     go(serveStream, exchange);
@@ -115,8 +125,22 @@ export class Http2Connection implements Served {
     const { idle } = this.owner.settings;
     if (idle === Infinity || this.session?.closed !== false) return;
     clearTimeout(this.idle);
-    this.idle = setTimeout(() => this.session?.close(), idle);
+    this.idle = setTimeout(() => this.shut(), idle);
     this.idle.unref();
+  }
+
+  /** No request is taken any more; the connection ends with the last one. */
+  private shut(): void {
+    const { session, duplex } = this;
+    this.closing = true;
+    clearTimeout(this.last);
+    if (session?.closed === false) session.close();
+    if (this.streams > 0) return;
+    // A session that has refused a request by itself may wait for it in vain.
+    this.last = setTimeout(() => {
+      session?.destroy();
+      duplex?.destroySoon();
+    }, LAST_MS);
   }
 
   drain(): void {
@@ -124,10 +148,7 @@ export class Http2Connection implements Served {
     if (this.draining || session === undefined || session.closed) return;
     this.draining = true;
     session.goaway(0, NO_STREAM);
-    const close = (): void => {
-      clearTimeout(this.last);
-      if (!session.closed) session.close();
-    };
+    const close = (): void => this.shut();
     this.last = setTimeout(close, PING_MS);
     // What the client had sent before it knew has come before the answer.
     try {

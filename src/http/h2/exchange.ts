@@ -194,18 +194,20 @@ export class StreamExchange implements InfoSource {
   ): Promise<boolean> {
     const { stream, writer } = this;
     const parts = partsOf(source);
-    // Trailers come with what arrives from elsewhere, and from nowhere else.
-    const mayTrail = source instanceof IncomingSource && !(source.incoming instanceof FileBody);
-    if (mayTrail) {
-      stream.once("wantTrailers", () => stream.sendTrailers(headersOf(parts.trailers)));
-    }
+    // To reset a stream node:http2 ends it first, which would tell the client that the body is whole: the
+    // last word is ours, as with trailers.
+    let broken = false;
+    stream.once("wantTrailers", () => {
+      if (!broken) stream.sendTrailers(headersOf(parts.trailers));
+    });
     try {
-      stream.respond(headers, { waitForTrailers: mayTrail });
+      stream.respond(headers, { waitForTrailers: true });
       const length = headers["content-length"];
       await this.pass(parts, length === undefined ? -1 : Number(length));
       await writer.end();
       return true;
     } catch (error) {
+      broken = true;
       await parts.cancel(error);
       this.reset(NGHTTP2_INTERNAL_ERROR);
       this.tellOf(error);
@@ -239,9 +241,11 @@ export class StreamExchange implements InfoSource {
     this.over = true;
     watcher?.cancel("the response has been sent");
     incoming?.end();
-    if (!stream.destroyed && !stream.closed && incoming !== undefined) {
-      stream.close(NGHTTP2_NO_ERROR);
-    }
+    if (stream.destroyed || incoming === undefined) return;
+    if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
+    // A stream whose body nobody takes would never come to its end.
+    stream.removeAllListeners("readable");
+    stream.resume();
   }
 
   private reset(code: number): void {

@@ -42,7 +42,10 @@ export class StreamWriter {
       this.bytes += typeof last === "string" ? Buffer.byteLength(last) : last.length;
       stream.end(last);
     } else stream.end();
-    await this.until(() => stream.writableFinished);
+    // Behind trailers a stream closes before it says that it has finished.
+    await this.until(
+      () => stream.writableFinished || (stream.closed && !stream.aborted && stream.rstCode === 0),
+    );
   }
 
   private async until(holds: () => boolean): Promise<void> {
