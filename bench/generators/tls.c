@@ -11,8 +11,7 @@
  * echo: every connection has one message under way, and compares each byte that comes back.
  * handshake: connect, handshake, one message there and back, close_notify, close; --conns at a time.
  * The message goes with the client's Finished, and its echo proves that the server has finished too; the
- * session's ticket has come by then. With --resume 1 each connection resumes the session of the one
- * before it. The latency runs from before socket() to the last byte of the echo. The client closes
+ * session's ticket has come by then. With --resume 1 each connection resumes by the newest ticket. The latency runs from before socket() to the last byte of the echo. The client closes
  * first, so the connections leave from several loopback addresses in turn.
  * idle: opens connections up to one step after another, each with one echo, and holds them; at each
  * step it prints {"open":N} and waits for a line on stdin.
@@ -91,6 +90,13 @@ static uint32_t wait_for(const struct slot *slot, int result) {
   return error == SSL_ERROR_WANT_WRITE ? EPOLLIN | EPOLLOUT : 0;
 }
 
+/* By a copy: not every server gives a new ticket for one that was used, and OpenSSL uses each once. */
+static void resume(struct slot *slot) {
+  SSL_SESSION *copy = SSL_SESSION_dup(slot->session);
+  if (copy == NULL || SSL_set_session(slot->ssl, copy) != 1) fail("no memory for a session");
+  SSL_SESSION_free(copy);
+}
+
 static void begin(struct slot *slot) {
   uint32_t source = load.mode == ECHO ? 0 : load.first_source + load.dialled % SOURCES_AT_MOST;
   slot->stage = SHAKING;
@@ -103,7 +109,7 @@ static void begin(struct slot *slot) {
   if (slot->ssl == NULL || SSL_set_fd(slot->ssl, slot->fd) != 1) fail("no memory for a connection");
   SSL_set_app_data(slot->ssl, slot);
   SSL_set_connect_state(slot->ssl);
-  if (load.resume && slot->session != NULL) SSL_set_session(slot->ssl, slot->session);
+  if (load.resume && slot->session != NULL) resume(slot);
   watch(slot, EPOLLIN | EPOLLOUT, EPOLL_CTL_ADD);
 }
 

@@ -131,7 +131,7 @@ export const tls: Suite = {
     { key: "rss", label: "RSS B/connection", unit: "B", better: "less", format: integer },
     { key: "dirty", label: "dirty B/connection", unit: "B", better: "less", format: integer },
   ],
-  headlines: ["rate", "p99", "cpu", "rss"],
+  headlines: ["rate", "p99", "cpu"],
   plots: ["rate", "cpu"],
   ratios: ["rate", "cpu", "rss"],
   targets: [
