@@ -170,6 +170,10 @@ const shapes: Record<string, readonly Kind[]> = {
   tlsResume: ["tls fd", "buffer"],
   tlsAsk: ["tls fd", "int", "key"],
   tlsKeylog: ["tls fd"],
+  tlsPark: ["fd", "int"],
+  tlsUnpark: ["fd", "int"],
+  tlsDiscard: ["int"],
+  tlsStranded: ["int"],
 };
 
 const IDS: readonly Kind[] = ["chan", "chan operation", "atomic", "table"];
