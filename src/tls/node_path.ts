@@ -6,6 +6,7 @@
  */
 
 import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
 import tls, { type TLSSocket } from "node:tls";
 import type { BaseConn } from "../net/conn.ts";
 import { fromDuplex } from "../net/duplex.ts";
@@ -25,12 +26,19 @@ export class NodeSession {
   private readonly settings: Settings;
   private readonly done: Promise<void>;
 
-  constructor(socket: TLSSocket, settings: Settings) {
+  /** `below` carries it. */
+  constructor(socket: TLSSocket, below: Duplex, settings: Settings) {
     this.socket = socket;
     this.settings = settings;
     this.done = this.watch();
+    // node:tls waits on: for all it knows its own side may still write.
+    below.once("end", () => setImmediate(() => this.cutOff()));
     // Whoever does not ask learns of it by the next read or write.
     this.done.catch(() => {});
+  }
+
+  private cutOff(): void {
+    if (!this.isSecure) this.socket.destroy();
   }
 
   private watch(): Promise<void> {
@@ -48,7 +56,7 @@ export class NodeSession {
     const { timeout } = settings;
     const late = (): void => {
       socket.destroy(
-        Object.assign(new Error("the handshake took too long"), { code: "ETIMEDOUT" }),
+        Object.assign(new Error("the handshake took too long"), { code: "ERR_DEADLINE" }),
       );
     };
     const timer = timeout === Infinity ? undefined : setTimeout(late, timeout);
@@ -107,7 +115,7 @@ export class NodeSession {
       address: String(conn.remoteAddr),
       code: error instanceof CanceledError ? error.code : code,
       text: named ? `the peer's certificate was refused: ${reason ?? message}` : message,
-      timeout: code === "ETIMEDOUT",
+      timeout: code === "ERR_DEADLINE",
       endsGoroutine: true,
       cause: error,
     });
@@ -148,18 +156,18 @@ function refusal(socket: TLSSocket, { server }: Settings): Error | undefined {
 export function overNode(carrier: BaseConn, settings: Settings): NodeTlsConn {
   // Asked while it can be answered.
   void carrier.localAddr;
-  const socket =
-    settings.server === undefined ? client(carrier, settings) : server(carrier, settings);
-  const node = new NodeSession(socket, settings);
+  const below = toDuplex(carrier, { allowHalfOpen: true });
+  const socket = settings.server === undefined ? client(below, settings) : server(below, settings);
+  const node = new NodeSession(socket, below, settings);
   return new NodeTlsConn(fromDuplex(socket), carrier, node);
 }
 
-function client(carrier: BaseConn, settings: Settings): TLSSocket {
+function client(below: Duplex, settings: Settings): TLSSocket {
   const { client: options = {}, servername } = settings;
   const { ALPNProtocols } = settings.context.options;
   const isName = servername !== undefined && isIP(servername) === 0;
   return tls.connect({
-    socket: toDuplex(carrier, { allowHalfOpen: true }),
+    socket: below,
     secureContext: settings.context.nodeContext,
     rejectUnauthorized: options.rejectUnauthorized !== false,
     // An address is checked by its own name, and is no server name (RFC 6066, 3).
@@ -171,10 +179,10 @@ function client(carrier: BaseConn, settings: Settings): TLSSocket {
   } as tls.ConnectionOptions);
 }
 
-function server(carrier: BaseConn, settings: Settings): TLSSocket {
+function server(below: Duplex, settings: Settings): TLSSocket {
   const { server: options = {}, choose } = settings;
   const { ALPNProtocols } = settings.context.options;
-  return new tls.TLSSocket(toDuplex(carrier, { allowHalfOpen: true }), {
+  return new tls.TLSSocket(below, {
     isServer: true,
     secureContext: settings.context.nodeContext,
     requestCert: options.requestCert === true,
