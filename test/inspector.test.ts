@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { request as ask } from "node:http";
 import { connect } from "node:net";
 import { describe, type TestContext, test } from "node:test";
-import { type Inspector, inspect } from "../src/debug/index.ts";
+import { type Inspector, inspect, meterSeries, meters, watchMeters } from "../src/debug/index.ts";
 import { Chan, type Conn, dial, go, listen } from "../src/index.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { traceProblems } from "../testing/trace_format.ts";
@@ -76,6 +76,22 @@ interface Row {
 
 async function rows(inspector: Inspector, path: string): Promise<Row[]> {
   return (await get(inspector, path)).rows as Row[];
+}
+
+/** What comes to somebody who looks, until it has something. */
+async function liveUntil(inspector: Inspector, wanted: RegExp): Promise<string> {
+  const { hostname, port } = new URL(inspector.url);
+  const socket = connect(Number(port), hostname);
+  let text = "";
+  socket.setEncoding("utf8").on("data", (part: string) => {
+    text += part;
+  });
+  socket.write(
+    `GET /api/live HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${inspector.token}\r\n\r\n`,
+  );
+  await until(`${wanted} came`, () => wanted.test(text));
+  socket.destroy();
+  return text;
 }
 
 /** An echo server, and a client that has had an answer of 5 bytes. */
@@ -241,18 +257,56 @@ describe("what it answers", () => {
 
   test("ticks come while somebody listens", async () => {
     await using inspector = await inspect();
-    const { hostname, port } = new URL(inspector.url);
-    const socket = connect(Number(port), hostname);
-    let text = "";
-    socket.setEncoding("utf8").on("data", (part: string) => {
-      text += part;
-    });
-    socket.write(
-      `GET /api/live HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${inspector.token}\r\n\r\n`,
-    );
-    await until("two ticks came", () => (text.match(/event: tick/g) ?? []).length >= 2);
+    const text = await liveUntil(inspector, /event: tick[\s\S]*event: tick/);
     assert.match(text, /"states":\{"io":/);
-    socket.destroy();
+  });
+
+  test("who comes late gets the seconds that the meters have", async (t) => {
+    const unwatch = watchMeters();
+    t.after(unwatch);
+    await echoing(t);
+    const sum = (values: number[]): number => values.reduce((all, value) => all + value, 0);
+    const moved = (): number => sum(meterSeries().columns.bytesIn);
+    await until("a second with the bytes is over", () => moved() > 0);
+    await using inspector = await inspect();
+    const text = await liveUntil(inspector, /event: history\ndata: .*\n/);
+    const ticks = JSON.parse(/event: history\ndata: (.*)\n/.exec(text)?.[1] as string) as {
+      time: number;
+      states: Record<string, number>;
+      threads: { read: number; goroutines: number; open: number }[];
+    }[];
+    const tick = ticks.find(({ threads }) => (threads[0]?.read ?? 0) > 0);
+    assert.ok(tick !== undefined && ticks.indexOf(tick) < ticks.length - 1, text);
+    assert.equal(tick.threads[0]?.goroutines, 2);
+    assert.equal(tick.threads[0]?.open, 3);
+    assert.equal(tick.states.io, 2);
+    assert.equal(ticks.at(-1)?.threads[0]?.goroutines, 2, "its own are not counted");
+  });
+
+  test("its own are not in the meters: goroutines, connections, requests", async (t) => {
+    t.after(watchMeters());
+    await until("others have ended", () => meters().goroutines.live === 0);
+    const { open } = meters().poller;
+    await using inspector = await inspect();
+    await rows(inspector, "conns");
+    const { goroutines, poller, http } = meters();
+    assert.equal(http.begun, 0);
+    assert.equal(http.connections, 0);
+    assert.equal(goroutines.live, 0);
+    assert.equal(poller.open, open);
+  });
+
+  test("what was open before it came is there, with who waits", async (t) => {
+    const { client } = await echoing(t);
+    await using inspector = await inspect();
+    const found = await rows(inspector, "conns");
+    const server = found.find(({ remote }) => remote === String(client.localAddr));
+    assert.equal(server?.type, "conn");
+    assert.deepEqual(
+      [server?.in, (server as unknown as { age?: number }).age],
+      [0, undefined],
+      "what was before nobody knows",
+    );
   });
 
   test("it leaves nothing behind", async (t) => {

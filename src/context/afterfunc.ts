@@ -2,8 +2,9 @@
  * afterfunc.ts: a function that is called when a context ends.
  */
 import { contextOfNow } from "../runtime/async_context.ts";
-import { type AnyFunction, go } from "../runtime/goroutine.ts";
+import { type AnyFunction, Goroutine, launch } from "../runtime/goroutine.ts";
 import { observer } from "../runtime/observer.ts";
+import { recordOrigin } from "../runtime/origin.ts";
 import type { End } from "./errors.ts";
 import type { Dependent } from "./scope.ts";
 import { type ContextParent, contextOf } from "./signal.ts";
@@ -25,7 +26,7 @@ class AfterFunc implements Dependent {
   tell(): void {
     // What was done before the cancellation comes before the function all the same.
     if (observer.released !== null) observer.released(this, "once");
-    const g = this.context.runInAsyncScope(go, undefined, this.fn);
+    const g = this.context.runInAsyncScope(launch, undefined, new Goroutine(this.fn), []);
     if (observer.acquired !== null) observer.acquired(this, "once", g);
   }
 }
@@ -45,6 +46,7 @@ class AfterFunc implements Dependent {
 export function afterFunc(ctx: ContextParent, fn: () => unknown): () => boolean {
   if (typeof fn !== "function") throw new TypeError("afterFunc: expected a function");
   const { scope } = contextOf(ctx);
+  recordOrigin(fn, afterFunc);
   const dependent = new AfterFunc(fn);
   if (scope === undefined) {
     let kept = true;

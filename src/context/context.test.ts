@@ -6,7 +6,7 @@ import { staysPending, turn } from "../../testing/support.ts";
 import { recv } from "../chan/cases.ts";
 import { Chan } from "../chan/chan.ts";
 import { select } from "../chan/select.ts";
-import { go } from "../runtime/goroutine.ts";
+import { go, liveGoroutines } from "../runtime/goroutine.ts";
 import { onPanic } from "../runtime/panic.ts";
 import { runtime, stats } from "../runtime/runtime.ts";
 import { Mutex } from "../sync/mutex.ts";
@@ -352,6 +352,18 @@ describe("a deadline", () => {
 });
 
 describe("afterFunc", () => {
+  test("starts a goroutine whose origin is the line that left the function there", async () => {
+    const [ctx, cancel] = withCancel(background());
+    const origins = new Chan<string | undefined>(1);
+    const tell = (): void => {
+      const g = liveGoroutines().find(({ fn }) => fn === tell);
+      origins.trySend(g?.origin);
+    };
+    afterFunc(ctx, tell);
+    cancel();
+    assert.match(String((await origins.receive())[0]), /context\.test\.[jt]s:\d+:\d+$/);
+  });
+
   test("calls its function in a goroutine of its own when the context ends", async () => {
     const [ctx, cancel] = withCancel(background());
     const started = stats().goroutines.started;

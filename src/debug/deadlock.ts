@@ -15,7 +15,7 @@ import { writeSync } from "node:fs";
 import { type Goroutine, liveGoroutines } from "../runtime/goroutine.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { formatGoroutines, takeDump } from "./dump.ts";
-import { ownWaits } from "./inspector/own.ts";
+import { ownWaits } from "./own.ts";
 import { watchGoroutines } from "./registry.ts";
 import { startIfAsked } from "./start.ts";
 

@@ -252,6 +252,11 @@ export function openEndpoints(): Opened[] {
   return [...endpoints.values()];
 }
 
+/** When and by whom a conn or listener was opened, while it is open and if somebody looked then. */
+export function openedOf(endpoint: object): Opened | undefined {
+  return endpoints.get(endpoint);
+}
+
 /** The labels that a goroutine had last. */
 export function labelsOf(g: Goroutine<unknown>): Labels {
   return known.get(g)?.labels ?? NONE;

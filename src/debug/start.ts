@@ -61,7 +61,7 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 onControl("meters", () => gatherMeters());
 onControl("inspect", async (query) => (await import("./inspector/remote.ts")).answerRemote(query));
-onControl("numbers", async () => (await import("./inspector/numbers.ts")).threadNumbers());
+onControl("numbers", async () => (await import("./inspector/numbers.ts")).answerNumbers());
 // Loaded when somebody asks: most programs are never traced.
 onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 

@@ -27,7 +27,7 @@ import { type BodySource, IncomingBody } from "./incoming.ts";
 import { type InfoSource, RequestInfo } from "./info.ts";
 import { llhttp } from "./llhttp.ts";
 import { CONTINUE, plainResponse, switchingHead } from "./message.ts";
-import { type Observer, requestsServed, type Tally } from "./observe.ts";
+import type { Observer, Tally } from "./observe.ts";
 import type { Settings } from "./options.ts";
 import { giveParser, type RequestParser, takeParser } from "./parser.ts";
 import { ResponseRecord } from "./record.ts";
@@ -344,7 +344,6 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
     this.status = this.started = 0;
     if (incoming === undefined) giveParser(parser);
     tally.requests++;
-    requestsServed.count++;
     if (observer !== undefined) {
       this.started = performance.now();
       observer.begun(request, info);

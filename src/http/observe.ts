@@ -47,9 +47,6 @@ export interface ServerHooks {
   upgraded?(request: Request, info: RequestInfo): void;
 }
 
-/** Requests that all servers of this thread have had. */
-export const requestsServed = { count: 0 };
-
 /** Counts. */
 export class Tally {
   accepted = 0;
@@ -148,23 +145,34 @@ export function hookEveryServer(hooks: ServerHooks): () => void {
   };
 }
 
+const apart = new WeakSet<ServerHooks>();
+
+/** Of a server with these hooks the hooks of all servers hear nothing: who looks is not looked at. */
+export function setApart(hooks: ServerHooks): ServerHooks {
+  apart.add(hooks);
+  return hooks;
+}
+
 /** Who is to be told of a server's work: its own hooks and log, and the hooks of all. */
 export class Audience {
   private readonly hooks: ServerHooks | undefined;
   private readonly log: AccessLog | undefined;
+  private readonly apart: boolean;
   private observer: Observer | undefined;
   private seen = -1;
 
   constructor(hooks: ServerHooks | undefined, log: AccessLog | undefined) {
     this.hooks = hooks;
     this.log = log;
+    this.apart = hooks !== undefined && apart.has(hooks);
   }
 
   /** What passes on what happens; undefined while nobody asks. */
   get current(): Observer | undefined {
     if (this.seen !== changes) {
       this.seen = changes;
-      const hooks = this.hooks === undefined ? everywhere : [this.hooks, ...everywhere];
+      const others = this.apart ? [] : everywhere;
+      const hooks = this.hooks === undefined ? others : [this.hooks, ...others];
       const nobody = hooks.length === 0 && this.log === undefined;
       this.observer = nobody ? undefined : new Observer(hooks, this.log);
     }

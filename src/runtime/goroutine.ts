@@ -15,7 +15,7 @@
 import { Ring } from "../internal/ring.ts";
 import { awaited } from "./awaited.ts";
 import { observer } from "./observer.ts";
-import { originOf, recordOrigin } from "./origin.ts";
+import { originOf, recordOrigin, takeLatestOrigin } from "./origin.ts";
 import { endsQuietly, panic } from "./panic.ts";
 
 /** Numbers about this thread's goroutines. */
@@ -236,7 +236,8 @@ export function go<A extends unknown[], R>(
 
 /**
  * Starts a goroutine, which may be of a kind of its own. `above` is the function that users called to
- * that end: where it was called is recorded as the goroutine's origin.
+ * that end: where it was called is recorded as the goroutine's origin. Without it the origin is what was
+ * recorded of its function before.
  */
 export function launch<G extends Goroutine<unknown>>(
   g: G,
@@ -244,6 +245,7 @@ export function launch<G extends Goroutine<unknown>>(
   above?: (...args: never[]) => unknown,
 ): G {
   if (above !== undefined) recordOrigin(g.fn, above);
+  else takeLatestOrigin();
   if (observer.started !== null) observer.started(g);
   void settled.then(start.bind(g, args));
   return g;

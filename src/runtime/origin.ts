@@ -38,7 +38,7 @@ function mayTake(): boolean {
   return true;
 }
 
-/** The first frame above `above`, as "file:line:column"; undefined when there is none. */
+/** The first frame above `above`, as "file:line:column"; undefined when there is none, or it is Node's. */
 function callSite(above: (...args: never[]) => unknown): string | undefined {
   const holder: { stack?: string } = {};
   const limit = Error.stackTraceLimit;
@@ -46,7 +46,8 @@ function callSite(above: (...args: never[]) => unknown): string | undefined {
   Error.captureStackTrace(holder, above);
   Error.stackTraceLimit = limit;
   const frame = /\n\s+at (?:.*\()?(.*?)\)?$/.exec(String(holder.stack));
-  return frame?.[1];
+  const place = frame?.[1];
+  return place?.startsWith("node:") === true ? undefined : place;
 }
 
 /** Where the goroutine was started that is being started now, if a stack was taken. */
@@ -59,7 +60,7 @@ export function takeLatestOrigin(): string | undefined {
   return place;
 }
 
-/** Notes that `fn` is being started from the frame above `above`. */
+/** Notes that `fn` is being started, or left to be started later, from the frame above `above`. */
 export function recordOrigin(fn: object, above: (...args: never[]) => unknown): void {
   const entry = known.get(fn);
   latest = undefined;

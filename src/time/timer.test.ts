@@ -6,6 +6,7 @@ import { staysPending } from "../../testing/support.ts";
 import { recv } from "../chan/cases.ts";
 import { Chan } from "../chan/chan.ts";
 import { select } from "../chan/select.ts";
+import { go, liveGoroutines } from "../runtime/goroutine.ts";
 import { onPanic } from "../runtime/panic.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { now, sleep } from "./sleep.ts";
@@ -175,5 +176,21 @@ describe("a real timer", () => {
     assert.ok(await staysPending(received));
     timer.reset(1);
     assert.equal((await received)[1], true);
+  });
+
+  test("starts a function whose origin is the line that left it there, and never Node's", async () => {
+    const origins = new Chan<string | undefined>(2);
+    const tell = (): void => {
+      const g = liveGoroutines().find(({ fn }) => fn === tell);
+      origins.trySend(g?.origin);
+    };
+    Timer.func(1, tell);
+    assert.match(String((await origins.receive())[0]), /timer\.test\.[jt]s:\d+:\d+$/);
+    const direct = (): void => {
+      const g = liveGoroutines().find(({ fn }) => fn === direct);
+      origins.trySend(g?.origin);
+    };
+    setTimeout(go, 1, direct);
+    assert.equal((await origins.receive())[0], undefined);
   });
 });

@@ -6,13 +6,14 @@
 import type { AsyncResource } from "node:async_hooks";
 import type { ReceiveChan } from "../chan/chan.ts";
 import { contextOfNow } from "../runtime/async_context.ts";
-import { go } from "../runtime/goroutine.ts";
+import { type AnyFunction, Goroutine, launch } from "../runtime/goroutine.ts";
 import { observer } from "../runtime/observer.ts";
+import { recordOrigin } from "../runtime/origin.ts";
 import { milliseconds } from "../runtime/timers.ts";
 import { Alarm } from "./alarm.ts";
 
 class OneShot extends Alarm {
-  private readonly fn: (() => unknown) | undefined;
+  private readonly fn: AnyFunction | undefined;
   /** Of who set the timer; of a function's only. */
   private readonly context: AsyncResource | undefined;
 
@@ -26,8 +27,9 @@ class OneShot extends Alarm {
     this.settle();
     if (this.fn === undefined) this.deliver();
     else {
-      const g = this.context?.runInAsyncScope(go, undefined, this.fn);
-      if (observer.acquired !== null && g !== undefined) observer.acquired(this, "once", g);
+      const g = new Goroutine(this.fn);
+      this.context?.runInAsyncScope(launch, undefined, g, []);
+      if (observer.acquired !== null) observer.acquired(this, "once", g);
     }
   }
 }
@@ -65,6 +67,8 @@ export class Timer implements Disposable {
    * console.log((await done.receive())[0]); // now
    */
   static func(ms: number, fn: () => unknown): Timer {
+    if (typeof fn !== "function") throw new TypeError("Timer.func: expected a function");
+    recordOrigin(fn, Timer.func);
     return new Timer(ms, fn);
   }
 

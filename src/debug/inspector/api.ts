@@ -8,6 +8,7 @@ import { eventStream } from "../../http/events/stream.ts";
 import type { Request } from "../../http/request.ts";
 import { Response } from "../../http/response.ts";
 import { askControl } from "../control.ts";
+import { ownIds } from "../own.ts";
 import { PROFILES, type ProfileKind, profile } from "../profile/profile.ts";
 import { isTracing, trace } from "../trace/trace.ts";
 import type { Access, Refusal } from "./access.ts";
@@ -18,13 +19,10 @@ import { type GoroutineQuery, goroutineDetail, goroutineTable } from "./goroutin
 import type { Live } from "./live.ts";
 import { socketOf } from "./numbers.ts";
 import { objectList, waitGraph } from "./objects_view.ts";
-import { ownIds } from "./own.ts";
 import { dumpText, reports } from "./reports.ts";
-import type { Traffic } from "./traffic.ts";
 
 /** What tables stand on. */
 export interface TableSources {
-  readonly traffic: Traffic;
   readonly contention: Contention;
 }
 
@@ -105,11 +103,10 @@ const GETS: Record<string, Get> = {
   about: ({ about }) => ({ ...about, tracing: isTracing() }),
   live: ({ live }, _params, signal) =>
     eventStream(live.events(signal), { signal, headers: { ...SAFE } }),
-  goroutines: ({ traffic }, params) => goroutineTable(tableQuery(params), traffic),
-  goroutine: async ({ traffic }, params) =>
-    (await goroutineDetail(whole(params, "id") ?? 0, traffic)) ??
-    never(404, "that goroutine has ended"),
-  conns: ({ traffic }, params) => connTable(tableQuery(params), traffic),
+  goroutines: (_sources, params) => goroutineTable(tableQuery(params)),
+  goroutine: async (_sources, params) =>
+    (await goroutineDetail(whole(params, "id") ?? 0)) ?? never(404, "that goroutine has ended"),
+  conns: (_sources, params) => connTable(tableQuery(params)),
   objects: ({ contention }) => ({ ...(objectList(contention) as object), graph: waitGraph() }),
   own: () => ({ goroutines: ownIds() }),
   reports: () => reports(),
@@ -124,8 +121,8 @@ const GETS: Record<string, Get> = {
 type Post = (sources: Sources, body: Record<string, unknown>) => unknown;
 
 const POSTS: Record<string, Post> = {
-  close: async ({ traffic }, { id }) =>
-    typeof id === "number" && (await closeConn(id, traffic))
+  close: async (_sources, { id }) =>
+    typeof id === "number" && (await closeConn(id))
       ? { closed: id }
       : never(404, "there is no such connection any more"),
   trace: (_sources, { record }) => {

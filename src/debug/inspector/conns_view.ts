@@ -1,8 +1,10 @@
 /** conns_view.ts: the table of connections and listeners, and closing one of them. */
+
+import { openTraffic } from "../meters/meters.ts";
+import { isOwnEndpoint } from "../own.ts";
 import { allWaits, type Wait } from "../registry.ts";
-import { isOwnEndpoint } from "./own.ts";
+import { type Endpoint, endpointById, endpointOf } from "./endpoints.ts";
 import { type Columns, select, type TableQuery } from "./table.ts";
-import type { ConnRecord, Traffic } from "./traffic.ts";
 
 interface Sides {
   reader: Wait | undefined;
@@ -23,19 +25,19 @@ function sidesByEndpoint(): Map<object, Sides> {
   return sides;
 }
 
-function columnsOf(sides: ReadonlyMap<object, Sides>, now: number): Columns<ConnRecord> {
+function columnsOf(sides: ReadonlyMap<object, Sides>, now: number): Columns<Endpoint> {
   return {
-    id: ({ id }) => id,
-    network: (record) => record.network,
-    local: (record) => record.local,
-    remote: (record) => record.remote,
+    id: ({ record }) => record.id,
+    network: ({ network }) => network,
+    local: ({ local }) => local,
+    remote: ({ remote }) => remote,
     by: ({ by }) => by && `${by.id} ${by.name}`,
     age: ({ since }) => since && now - since,
-    in: (record) => record.in,
-    out: (record) => record.out,
+    in: ({ record }) => record.bytesIn,
+    out: ({ record }) => record.bytesOut,
     idle: ({ active }) => active && now - active,
-    reader: ({ endpoint }) => sides.get(endpoint)?.reader?.kind,
-    writer: ({ endpoint }) => sides.get(endpoint)?.writer?.kind,
+    reader: ({ record }) => sides.get(record.endpoint)?.reader?.kind,
+    writer: ({ record }) => sides.get(record.endpoint)?.writer?.kind,
     type: ({ isListener }) => (isListener ? "listener" : "conn"),
   };
 }
@@ -51,30 +53,29 @@ export interface ConnQuery extends TableQuery {
 }
 
 /** A page of the table. */
-export function connTable(query: ConnQuery, traffic: Traffic): unknown {
+export function connTable(query: ConnQuery): unknown {
   const now = performance.now();
   const sides = sidesByEndpoint();
   const columns = columnsOf(sides, now);
-  const shown: ConnRecord[] = [];
-  for (const record of traffic.all) {
-    if (query.own === true || !isOwnEndpoint(record.endpoint)) shown.push(record);
-  }
-  const { items, ...part } = select(shown, columns, query, (record) => record.text);
-  const rows = items.map((record) => {
+  const shown = openTraffic()
+    .filter(({ endpoint }) => query.own === true || !isOwnEndpoint(endpoint))
+    .map(endpointOf);
+  const { items, ...part } = select(shown, columns, query, ({ text }) => text);
+  const rows = items.map((item) => {
     const row: Record<string, unknown> = {};
-    for (const [name, cell] of Object.entries(columns)) row[name] = cell(record);
-    row.by = record.by;
-    row.reader = waitRow(sides.get(record.endpoint)?.reader, now);
-    row.writer = waitRow(sides.get(record.endpoint)?.writer, now);
+    for (const [name, cell] of Object.entries(columns)) row[name] = cell(item);
+    row.by = item.by;
+    row.reader = waitRow(sides.get(item.record.endpoint)?.reader, now);
+    row.writer = waitRow(sides.get(item.record.endpoint)?.writer, now);
     return row;
   });
   return { ...part, rows };
 }
 
 /** Closes it; whoever waits there fails with ERR_CLOSED. False when there is none of that number. */
-export async function closeConn(id: number, traffic: Traffic): Promise<boolean> {
-  const record = traffic.find(id);
-  if (record === undefined || isOwnEndpoint(record.endpoint)) return false;
-  await (record.endpoint as { close(): Promise<void> }).close();
+export async function closeConn(id: number): Promise<boolean> {
+  const endpoint = endpointById(id)?.record.endpoint;
+  if (endpoint === undefined || isOwnEndpoint(endpoint)) return false;
+  await (endpoint as { close(): Promise<void> }).close();
   return true;
 }

@@ -5,13 +5,14 @@
  */
 import { type Goroutine, liveGoroutines } from "../../runtime/goroutine.ts";
 import { verdictOf, WaitGraph } from "../graph.ts";
+import { categoryOf, openTraffic, trafficOf } from "../meters/meters.ts";
 import { describe } from "../objects.ts";
+import { isOwnGoroutine } from "../own.ts";
 import { knownOf, labelsOf, queuedGoroutines, type Wait, waitsByGoroutine } from "../registry.ts";
 import { framesOf, stackOfWaiter } from "../stacks.ts";
-import { isOwnGoroutine } from "./own.ts";
+import { endpointOf } from "./endpoints.ts";
 import { type SourceLines, sourceOf } from "./source.ts";
 import { type Columns, cut, matching, select, type TableQuery } from "./table.ts";
-import type { Traffic } from "./traffic.ts";
 
 type G = Goroutine<unknown>;
 
@@ -29,15 +30,6 @@ export interface GoroutineQuery extends TableQuery {
   own?: boolean;
 }
 
-/** What kind of thing a wait is for: the colours of the page. */
-export function categoryOf(kind: string): string {
-  if (/^(read|write|accept|connect|wait|receive|pass|resolve|dial)/.test(kind)) return "io";
-  if (/^(chan|select|shared chan)/.test(kind)) return "channel";
-  if (/^(mutex|rwmutex|semaphore|cond|waitgroup|errgroup|join|once|lock)/.test(kind)) return "lock";
-  if (/^(sleep|timer|ticker)/.test(kind)) return "sleep";
-  return "other";
-}
-
 function stateOf({ g, waits, queued }: Seen): string {
   if (queued) return "runnable";
   return waits.length > 0 || knownOf(g) !== undefined ? "waiting" : "unknown";
@@ -45,16 +37,10 @@ function stateOf({ g, waits, queued }: Seen): string {
 
 class Namer {
   private readonly names = new Map<object, string>();
-  private readonly traffic: Traffic;
-
-  constructor(traffic: Traffic) {
-    this.traffic = traffic;
-  }
-
   of(object: object): string {
-    const record = this.traffic.of(object);
+    const record = trafficOf(object);
     if (record !== undefined) {
-      const { network, local, remote } = record;
+      const { network, local, remote } = endpointOf(record);
       return `${network} ${local}${remote === "" ? "" : `->${remote}`}`;
     }
     let name = this.names.get(object);
@@ -117,8 +103,8 @@ async function rowOf(seen: Seen, columns: Columns<Seen>): Promise<Record<string,
 }
 
 /** A page of the table. */
-export async function goroutineTable(query: GoroutineQuery, traffic: Traffic): Promise<unknown> {
-  const columns = columnsOf(new Namer(traffic), performance.now());
+export async function goroutineTable(query: GoroutineQuery): Promise<unknown> {
+  const columns = columnsOf(new Namer(), performance.now());
   const seen = look(query.own === true);
   if (query.group === true) return await groupTable(seen, columns, query);
   const { items, ...part } = select(seen, columns, query);
@@ -172,13 +158,13 @@ function frame(text: string): Frame {
 }
 
 /** Everything that is known of one goroutine; undefined when it has ended. */
-export async function goroutineDetail(id: number, traffic: Traffic): Promise<unknown> {
+export async function goroutineDetail(id: number): Promise<unknown> {
   const all = look(true);
   const seen = all.find(({ g }) => g.id === id);
   if (seen === undefined) return undefined;
   const { g, waits } = seen;
   const now = performance.now();
-  const namer = new Namer(traffic);
+  const namer = new Namer();
   const columns = columnsOf(namer, now);
   const graph = new WaitGraph();
   const known = knownOf(g);
@@ -188,10 +174,11 @@ export async function goroutineDetail(id: number, traffic: Traffic): Promise<unk
     .filter((each) => knownOf(each.g)?.parent?.id === id)
     .slice(0, 200)
     .map((each) => ({ id: each.g.id, name: each.g.name, kind: each.waits[0]?.kind }));
-  const conns = [...traffic.all]
-    .filter((record) => record.by?.id === id || waits.some((w) => w.object === record.endpoint))
+  const conns = openTraffic()
+    .map(endpointOf)
+    .filter(({ by, record }) => by?.id === id || waits.some((w) => w.object === record.endpoint))
     .slice(0, 200)
-    .map((r) => ({ id: r.id, network: r.network, local: r.local, remote: r.remote }));
+    .map((r) => ({ id: r.record.id, network: r.network, local: r.local, remote: r.remote }));
   const details = await Promise.all(
     waits.map(async (wait) => ({
       kind: wait.kind,

@@ -4,17 +4,17 @@
  * It stands on coronet/http, in the thread that it shows. Its own goroutines and connections are marked
  * (own.ts): they are hidden, keep nothing alive and hide no deadlock.
  */
+import { setApart } from "../../http/observe.ts";
 import { serve } from "../../http/serve.ts";
 import { listen } from "../../net/listen.ts";
 import { openControl } from "../control.ts";
+import { watchMeters } from "../meters/meters.ts";
+import { followOwn, marked, own } from "../own.ts";
 import { watchGoroutines } from "../registry.ts";
 import { Access, checkToken, newToken } from "./access.ts";
 import { answer, type Sources } from "./api.ts";
 import { Contention } from "./contention.ts";
 import { Live } from "./live.ts";
-import { Meters } from "./meters.ts";
-import { followOwn, marked, own, ownRequest } from "./own.ts";
-import { Traffic } from "./traffic.ts";
 
 export interface InspectOptions {
   /** Where the page is: "127.0.0.1:0", a free port of this machine alone, by default. */
@@ -50,14 +50,12 @@ export async function inspect(options: InspectOptions = {}): Promise<Inspector> 
   checkToken(token);
   const undo: (() => unknown)[] = [];
   try {
-    undo.push(watchGoroutines(), followOwn());
+    undo.push(watchGoroutines(), followOwn(), watchMeters());
     const listener = await listen("tcp", address);
     undo.push(() => listener.close());
     own(listener);
-    const meters = new Meters();
-    const traffic = new Traffic();
     const contention = new Contention();
-    const live = new Live(meters);
+    const live = new Live();
     const access = new Access(token, String(listener.addr));
     const about = {
       pid: process.pid,
@@ -66,11 +64,11 @@ export async function inspect(options: InspectOptions = {}): Promise<Inspector> 
       program: process.argv[1] ?? "",
       started: Date.now() - performance.now(),
     };
-    const sources: Sources = { access, traffic, contention, live, about };
+    const sources: Sources = { access, contention, live, about };
     const server = await marked(() =>
       serve(listener, (request) => answer(sources, request), {
         limits: LIMITS,
-        hooks: { connectionOpened: own, requestBegun: ownRequest },
+        hooks: setApart({ connectionOpened: own }),
       }),
     );
     undo.push(() => server.close());
@@ -78,8 +76,6 @@ export async function inspect(options: InspectOptions = {}): Promise<Inspector> 
     const control = await openControl().catch(() => undefined);
     undo.push(
       () => control?.close(),
-      () => meters.stop(),
-      () => traffic.stop(),
       () => contention.stop(),
       () => live.close(),
     );

@@ -2,20 +2,33 @@
  * live.ts: what the page draws over time: one tick per second while somebody looks, to all who look.
  *
  * Counters go out as what was added since the tick before, histograms as the buckets that were hit. Ticks
- * of the last minutes are kept for who comes later.
+ * of the last minutes are kept for who comes later; of seconds when nobody looked there is what the meters'
+ * series has, of this thread.
  */
+import { threadId } from "node:worker_threads";
 import type { ServerSentEvent } from "../../http/events/stream.ts";
 import { runtime } from "../../runtime/runtime.ts";
+import { LoopDelay } from "../meters/loop_delay.ts";
+import {
+  type Column,
+  categoryOf,
+  type HistogramSnapshot,
+  type Histograms,
+  meterHistograms,
+  meterSeries,
+} from "../meters/meters.ts";
+import { isOwnEndpoint, isOwnGoroutine } from "../own.ts";
 import { allWaits, queuedGoroutines } from "../registry.ts";
-import { categoryOf } from "./goroutines.ts";
-import type { Histogram, Meters } from "./meters.ts";
 import { Others, type ThreadNumbers, threadNumbers } from "./numbers.ts";
-import { isOwnEndpoint, isOwnGoroutine } from "./own.ts";
 
 const TICK_MS = 1000;
 const KEPT = 300;
+const BUCKETS = 24;
 
-/** [bucket, entries, bucket, entries, …] of those that were hit. */
+/**
+ * [bucket, entries, bucket, entries, …] of those that were hit; bucket 0 has values below 1, bucket i those
+ * from 2^(i-1) on.
+ */
 type Buckets = number[];
 
 export interface Tick {
@@ -34,7 +47,7 @@ export interface Tick {
   lateness: Buckets;
   loop: { mean: number; p99: number; max: number };
   /** This thread first. Counters are what was added. */
-  threads: ThreadNumbers[];
+  threads: Partial<ThreadNumbers>[];
 }
 
 const COUNTERS = [
@@ -44,6 +57,8 @@ const COUNTERS = [
   "written",
   "requests",
   "turns",
+  "polls",
+  "queueTurns",
   "woken",
   "exhausted",
   "stale",
@@ -54,19 +69,20 @@ const COUNTERS = [
 ] as const;
 
 export class Live {
-  private readonly meters: Meters;
+  private readonly loop = new LoopDelay();
   private readonly history: Tick[] = [];
   private readonly viewers = new Set<() => void>();
   private readonly others = new Others();
   private readonly before = new Map<string, ThreadNumbers>();
-  private readonly buckets = new Map<Histogram, number[]>();
-  private turns = { polls: 0, queueTurns: 0 };
+  private readonly buckets = new Map<keyof Histograms, number[]>();
   private timer: NodeJS.Timeout | undefined;
   private last = performance.now();
   private closed = false;
 
-  constructor(meters: Meters) {
-    this.meters = meters;
+  constructor() {
+    // The first tick has what comes from now on.
+    this.added(threadNumbers());
+    this.hits();
   }
 
   /** Events for one who looks, until its signal. */
@@ -76,7 +92,7 @@ export class Live {
     this.add(woken);
     signal.addEventListener("abort", woken);
     try {
-      yield { event: "history", data: JSON.stringify(this.history) };
+      yield { event: "history", data: JSON.stringify(this.past()) };
       let sent = this.history.at(-1);
       while (!this.closed && !signal.aborted) {
         const tick = this.history.at(-1);
@@ -98,7 +114,7 @@ export class Live {
   private add(viewer: () => void): void {
     this.viewers.add(viewer);
     if (this.timer !== undefined) return;
-    this.meters.watchLoop(true);
+    this.loop.watch(true);
     this.tick();
     this.timer = setInterval(() => this.tick(), TICK_MS);
     this.timer.unref();
@@ -109,39 +125,44 @@ export class Live {
     if (this.viewers.size > 0) return;
     clearInterval(this.timer);
     this.timer = undefined;
-    this.meters.watchLoop(false);
+    this.loop.watch(false);
   }
 
   close(): void {
     this.closed = true;
     clearInterval(this.timer);
+    this.loop.watch(false);
     for (const viewer of this.viewers) viewer();
   }
 
   private tick(): void {
     const now = performance.now();
-    const { meters } = this;
-    const { polls, queueTurns } = meters;
     const numbers = threadNumbers();
+    const own = this.added(numbers);
     const { next } = runtime().timers;
     this.history.push({
       time: Date.now(),
       ms: now - this.last,
       states: this.states(numbers.goroutines),
       timer: next === Infinity ? undefined : Math.max(0, next - runtime().clock.now()),
-      polls: polls - this.turns.polls,
-      queueTurns: queueTurns - this.turns.queueTurns,
-      pollBatch: this.hit(meters.pollBatch),
-      queueBatch: this.hit(meters.queueBatch),
-      queueDelay: this.hit(meters.queueDelay),
-      lateness: this.hit(meters.timerLateness),
-      loop: meters.takeLoopDelay(),
-      threads: [numbers, ...this.others.look()].map((each) => this.added(each)),
+      polls: own.polls,
+      queueTurns: own.queueTurns,
+      ...this.hits(),
+      loop: this.loop.take(),
+      threads: [own, ...this.others.look().map((each) => this.added(each))],
     });
     if (this.history.length > KEPT) this.history.shift();
-    this.turns = { polls, queueTurns };
     this.last = now;
     for (const viewer of this.viewers) viewer();
+  }
+
+  /** The last minutes: the ticks, and between and before them the meters' seconds. */
+  private past(): Tick[] {
+    const { history } = this;
+    const covered = (middle: number): boolean =>
+      history.some(({ time, ms }) => time >= middle && time - Math.min(ms, TICK_MS) < middle);
+    const seconds = meterSeconds().filter(({ time }) => !covered(time - TICK_MS / 2));
+    return [...seconds, ...history].sort((a, b) => a.time - b.time).slice(-KEPT);
   }
 
   /** One walk over the waits: a goroutine that waits for two things at once counts twice. */
@@ -168,14 +189,30 @@ export class Live {
     return states;
   }
 
-  private hit(histogram: Histogram): Buckets {
-    const before = this.buckets.get(histogram) ?? [];
+  /** What came into the histograms since the last call. */
+  private hits(): Record<keyof Histograms, Buckets> {
+    const { pollBatch, queueBatch, queueDelay, lateness } = meterHistograms();
+    return {
+      pollBatch: this.hit("pollBatch", pollBatch, 1),
+      queueBatch: this.hit("queueBatch", queueBatch, 1),
+      queueDelay: this.hit("queueDelay", queueDelay, 1000),
+      lateness: this.hit("lateness", lateness, 1000),
+    };
+  }
+
+  private hit(name: keyof Histograms, { buckets }: HistogramSnapshot, scale: number): Buckets {
+    const before = this.buckets.get(name) ?? [];
+    const counts: number[] = [];
+    for (const [upTo, count] of buckets) {
+      const bucket = Math.min(BUCKETS - 1, 32 - Math.clz32(Math.round(upTo * scale)));
+      counts[bucket] = (counts[bucket] ?? 0) + count;
+    }
+    this.buckets.set(name, counts);
     const hit: Buckets = [];
-    histogram.counts.forEach((count, bucket) => {
+    counts.forEach((count, bucket) => {
       const more = count - (before[bucket] ?? 0);
       if (more > 0) hit.push(bucket, more);
     });
-    this.buckets.set(histogram, [...histogram.counts]);
     return hit;
   }
 
@@ -185,7 +222,64 @@ export class Live {
     this.before.set(key, numbers);
     const added = { ...numbers };
     for (const name of COUNTERS)
-      added[name] = before === undefined ? 0 : numbers[name] - before[name];
+      added[name] = before === undefined ? 0 : Math.max(0, numbers[name] - before[name]);
     return added;
   }
+}
+
+/** The seconds of the meters' series as ticks; of what it does not have, nothing. */
+function meterSeconds(): Tick[] {
+  const { time: times, columns } = meterSeries();
+  return times.map((time, i) => {
+    const at = (name: Column): number => columns[name][i] as number;
+    const nothing: Buckets = [];
+    return {
+      time,
+      ms: TICK_MS,
+      states: statesAt(at),
+      timer: undefined,
+      polls: at("polls"),
+      queueTurns: at("queueTurns"),
+      pollBatch: nothing,
+      queueBatch: nothing,
+      queueDelay: nothing,
+      lateness: nothing,
+      loop: { mean: 0, p99: 0, max: 0 },
+      threads: [numbersAt(at)],
+    };
+  });
+}
+
+function statesAt(at: (name: Column) => number): Record<string, number> {
+  const states = {
+    io: Math.max(0, at("ioWaits") - at("sleeps")),
+    channel: at("channelWaits"),
+    lock: at("lockWaits"),
+    sleep: at("sleeps"),
+    runnable: at("runnable"),
+  };
+  const known = Object.values(states).reduce((sum, count) => sum + count, 0);
+  return { ...states, other: Math.max(0, at("goroutines") - known) };
+}
+
+function numbersAt(at: (name: Column) => number): Partial<ThreadNumbers> {
+  return {
+    pid: process.pid,
+    thread: threadId,
+    goroutines: at("goroutines"),
+    started: at("started"),
+    open: at("open"),
+    opened: at("opened"),
+    read: at("bytesIn"),
+    written: at("bytesOut"),
+    requests: at("requests"),
+    turns: at("turns"),
+    woken: at("woken"),
+    exhausted: at("exhausted"),
+    timers: at("timers"),
+    timersFired: at("timersFired"),
+    longHolds: at("longHolds"),
+    busy: at("busy") * TICK_MS,
+    uptime: TICK_MS,
+  };
 }

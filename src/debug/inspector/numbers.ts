@@ -5,12 +5,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
-import { requestsServed } from "../../http/observe.ts";
 import { runtime } from "../../runtime/runtime.ts";
 import { askControl, controlFolder } from "../control.ts";
-import { ownCounts } from "./own.ts";
+import { meterCounts, watchMeters } from "../meters/meters.ts";
+import { keeper } from "./keeper.ts";
 
-/** Counts since the thread began, except those that are of now. */
+/** Counts since the thread began, requests and turns since its meters did; except those that are of now. */
 export interface ThreadNumbers {
   pid: number;
   thread: number;
@@ -24,6 +24,8 @@ export interface ThreadNumbers {
   requests: number;
   parked: number;
   turns: number;
+  polls: number;
+  queueTurns: number;
   woken: number;
   exhausted: number;
   stale: number;
@@ -37,35 +39,45 @@ export interface ThreadNumbers {
   heap: number;
 }
 
-/** This thread's. */
+/** This thread's, whose meters are watched. */
 export function threadNumbers(): ThreadNumbers {
-  const { sched, stats } = runtime();
-  const own = ownCounts();
+  const { stats } = runtime();
+  const counts = meterCounts();
   const { active } = performance.eventLoopUtilization();
   return {
     pid: process.pid,
     thread: threadId,
-    goroutines: stats.goroutines.live - own.goroutines,
-    started: stats.goroutines.started,
+    goroutines: counts.goroutines,
+    started: counts.started,
     panicked: stats.goroutines.panicked,
-    open: stats.open - own.endpoints,
-    opened: stats.opened,
-    read: stats.bytesRead,
-    written: stats.bytesWritten,
-    requests: requestsServed.count - own.requests,
+    open: counts.open,
+    opened: counts.opened,
+    read: counts.bytesIn,
+    written: counts.bytesOut,
+    requests: counts.requests,
     parked: stats.parked,
-    turns: stats.turns,
-    woken: stats.woken,
-    exhausted: stats.exhausted,
+    turns: counts.turns,
+    polls: counts.polls,
+    queueTurns: counts.queueTurns,
+    woken: counts.woken,
+    exhausted: counts.exhausted,
     stale: stats.staleEvents,
-    timers: stats.timers,
-    timersFired: stats.timersFired,
-    longHolds: stats.longHolds,
-    queue: sched.length,
+    timers: counts.timers,
+    timersFired: counts.timersFired,
+    longHolds: counts.longHolds,
+    queue: counts.runnable,
     busy: active,
     uptime: performance.now(),
     heap: process.memoryUsage().heapUsed,
   };
+}
+
+const watched = keeper(() => ({ stop: watchMeters() }));
+
+/** This thread's, for an inspector that runs in another one. */
+export function answerNumbers(): ThreadNumbers {
+  watched();
+  return threadNumbers();
 }
 
 const PATIENCE_MS = 900;

@@ -8,9 +8,9 @@ import { WaitGroup } from "../../sync/waitgroup.ts";
 import { verdictOf, WaitGraph } from "../graph.ts";
 import { holdsOf, pastUsersOf } from "../holders.ts";
 import { casesOf, chanOfCase, goroutineName, nameOf } from "../objects.ts";
+import { isOwnGoroutine } from "../own.ts";
 import { allWaits, type Wait } from "../registry.ts";
 import type { Contention, Use } from "./contention.ts";
-import { isOwnGoroutine } from "./own.ts";
 
 /** Waiters and holders that are named of one object; the others are counted. */
 const NAMED = 12;

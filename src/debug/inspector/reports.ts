@@ -3,7 +3,7 @@
 import { liveGoroutines } from "../../runtime/goroutine.ts";
 import { type Dump, formatDump, type GoroutineDump, takeDump } from "../dump.ts";
 import { drawCycle, WaitGraph } from "../graph.ts";
-import { isOwnGoroutine } from "./own.ts";
+import { isOwnGoroutine } from "../own.ts";
 
 const STACKS = 2000;
 /** Goroutines that wait so long, in ms, may be forgotten. */

@@ -14,13 +14,15 @@ import { type PoolStats, poolStats } from "../../net/pool.ts";
 import { goroutineStats } from "../../runtime/goroutine.ts";
 import { runtime } from "../../runtime/runtime.ts";
 import { attach } from "../observers.ts";
+import { ownCounts } from "../own.ts";
 import { Histogram, type HistogramSnapshot } from "./histogram.ts";
 import { RequestCounter, type RequestMeter } from "./requests.ts";
-import { type Column, type Series, SeriesRing } from "./series.ts";
+import { type Column, type Count, type Series, SeriesRing } from "./series.ts";
 import {
   accepted,
   closed,
   type Flow,
+  findOpen,
   flows,
   forgetTraffic,
   type ListenerFlow,
@@ -38,13 +40,14 @@ import {
   resumed,
   type WaitMeter,
   waitMeters,
+  waitsOf,
 } from "./waits.ts";
 
 export { Histogram, type HistogramSnapshot, mergeHistograms } from "./histogram.ts";
 export type { RequestMeter } from "./requests.ts";
-export { COLUMNS, type Column, type Series } from "./series.ts";
+export { COLUMNS, type Column, type Count, type Series } from "./series.ts";
 export { type Flow, type ListenerFlow, openTraffic, Traffic, trafficOf } from "./traffic.ts";
-export type { WaitMeter } from "./waits.ts";
+export { type Category, categoryOf, type WaitMeter } from "./waits.ts";
 
 const SECOND_MS = 1000;
 /** Seconds that the series goes back. */
@@ -91,6 +94,8 @@ export interface Meters {
     readonly woken: number;
     /** Operations that had to wait for a further turn. */
     readonly exhausted: number;
+    /** Turns of the run queue, and goroutines that each woke. */
+    readonly batch: HistogramSnapshot;
     /** How long goroutines stood in the run queue. */
     readonly delay: HistogramSnapshot;
     /** Goroutines that held the thread for too long, as far as sysmon watched. */
@@ -110,11 +115,24 @@ export interface Meters {
   readonly pools: readonly PoolStats[];
 }
 
+/** How values are distributed, since watching began. */
+export interface Histograms {
+  /** Goroutines that one turn of the poller, of the run queue has woken. */
+  readonly pollBatch: HistogramSnapshot;
+  readonly queueBatch: HistogramSnapshot;
+  /** In ms. */
+  readonly queueDelay: HistogramSnapshot;
+  readonly lateness: HistogramSnapshot;
+}
+
 /** What watching needs. */
 class Watching {
   readonly since = performance.now();
-  readonly batch = new Histogram(1);
-  readonly lateness = new Histogram(1000);
+  private polls = 0;
+  private queueTurns = 0;
+  private readonly pollBatch = new Histogram(1);
+  private readonly queueBatch = new Histogram(1);
+  private readonly lateness = new Histogram(1000);
   readonly requests = new RequestCounter();
   readonly series: SeriesRing;
   private acceptedInAll = 0;
@@ -137,13 +155,20 @@ class Watching {
         accepted(conn, origin);
       },
       turn: (from, woken) => {
-        if (from === "poll") this.batch.record(woken);
+        if (from === "poll") {
+          this.polls++;
+          this.pollBatch.record(woken);
+        } else {
+          this.queueTurns++;
+          this.queueBatch.record(woken);
+        }
       },
       fired: (_timer, late) => this.lateness.record(late),
     });
     const timer = setInterval(() => this.second(), SECOND_MS);
     timer.unref();
     const unhook = hookEveryServer(this.requests.hooks);
+    findOpen();
     this.undo = [detach, unhook, () => clearInterval(timer), forgetTraffic, forgetWaits];
   }
 
@@ -156,26 +181,52 @@ class Watching {
     this.series.add(Date.now(), this.values());
   }
 
-  private values(): Record<Column, number> {
+  counts(): Record<Count, number> {
     const rt = runtime();
     const { stats } = rt;
-    const busy = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(busy, this.busyLast);
-    this.busyLast = busy;
+    const own = ownCounts();
     return {
-      goroutines: stats.goroutines.live,
+      goroutines: stats.goroutines.live - own.goroutines,
       runnable: rt.sched.length,
-      ioWaits: rt.parked + rt.unreferenced,
+      // The inspector's connections and its listener wait for input.
+      ioWaits: Math.max(0, rt.parked + rt.unreferenced - own.endpoints),
       otherWaits: otherWaits(),
-      open: stats.open,
+      sleeps: waitsOf("sleep"),
+      channelWaits: waitsOf("channel"),
+      lockWaits: waitsOf("lock"),
+      open: stats.open - own.endpoints,
+      timers: stats.timers,
+      started: stats.goroutines.started,
+      opened: stats.opened,
       accepted: this.acceptedInAll,
       bytesIn: stats.bytesRead,
       bytesOut: stats.bytesWritten,
       requests: this.requests.begun,
       turns: stats.turns,
+      polls: this.polls,
+      queueTurns: this.queueTurns,
       woken: stats.woken,
       exhausted: stats.exhausted,
       longHolds: stats.longHolds,
+      timersFired: stats.timersFired,
+    };
+  }
+
+  histograms(): Histograms {
+    return {
+      pollBatch: this.pollBatch.snapshot(),
+      queueBatch: this.queueBatch.snapshot(),
+      queueDelay: queueDelay.snapshot(),
+      lateness: this.lateness.snapshot(),
+    };
+  }
+
+  private values(): Record<Column, number> {
+    const busy = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(busy, this.busyLast);
+    this.busyLast = busy;
+    return {
+      ...this.counts(),
       queueDelay: queueDelay.takePeak(),
       lateness: this.lateness.takePeak(),
       requestTime: this.requests.takePeak(),
@@ -186,7 +237,9 @@ class Watching {
   meters(): Meters {
     const rt = runtime();
     const { stats } = rt;
-    const { live, peak, started, ended, panicked } = goroutineStats();
+    const { peak, started, ended, panicked } = goroutineStats();
+    const { goroutines: live, open } = this.counts();
+    const { pollBatch, queueBatch, queueDelay, lateness } = this.histograms();
     const runnable = Math.min(live, rt.sched.length);
     const now = performance.eventLoopUtilization();
     return {
@@ -209,20 +262,21 @@ class Watching {
       bytesOut: stats.bytesWritten,
       poller: {
         kind: stats.poller,
-        open: stats.open,
+        open,
         stale: stats.staleEvents,
-        batch: this.batch.snapshot(),
+        batch: pollBatch,
       },
       scheduler: {
         turns: stats.turns,
         woken: stats.woken,
         exhausted: stats.exhausted,
-        delay: queueDelay.snapshot(),
+        batch: queueBatch,
+        delay: queueDelay,
         longHolds: stats.longHolds,
         busyTime: now.active,
         busy: performance.eventLoopUtilization(now, this.busyBefore).utilization,
       },
-      timers: { armed: stats.timers, fired: stats.timersFired, lateness: this.lateness.snapshot() },
+      timers: { armed: stats.timers, fired: stats.timersFired, lateness },
       http: this.requests.meter(),
       pools: poolStats(),
     };
@@ -249,6 +303,15 @@ export function watchMeters(): () => void {
 /** The numbers of this thread as they stand now. Throws when nobody watches them. */
 export function meters(): Meters {
   return watched().meters();
+}
+
+/** What the series is made of, as it stands now: counters since the beginning. Looks at no conn. */
+export function meterCounts(): Record<Count, number> {
+  return watched().counts();
+}
+
+export function meterHistograms(): Histograms {
+  return watched().histograms();
 }
 
 /** The last five minutes, a value per second. Throws when nobody watches. */

@@ -9,17 +9,29 @@ export const COLUMNS = [
   "runnable",
   "ioWaits",
   "otherWaits",
+  /** Of ioWaits those for a time; of otherWaits those for channels, and for locks and ends of others. */
+  "sleeps",
+  "channelWaits",
+  "lockWaits",
   /** Conns and listeners that are open. */
   "open",
+  /** Timers that are set. */
+  "timers",
   /** Per second. */
+  "started",
+  "opened",
   "accepted",
   "bytesIn",
   "bytesOut",
   "requests",
   "turns",
+  /** Of the turns those of the poller and those of the run queue. */
+  "polls",
+  "queueTurns",
   "woken",
   "exhausted",
   "longHolds",
+  "timersFired",
   /** The longest of the second, in ms. */
   "queueDelay",
   "lateness",
@@ -30,16 +42,24 @@ export const COLUMNS = [
 
 export type Column = (typeof COLUMNS)[number];
 
+/** Those that can be asked for at any time; the others are of a second. */
+export type Count = Exclude<Column, "queueDelay" | "lateness" | "requestTime" | "busy">;
+
 /** Of the first of them the value is kept; of the next the difference to the second before. */
 const RATES: ReadonlySet<Column> = new Set<Column>([
+  "started",
+  "opened",
   "accepted",
   "bytesIn",
   "bytesOut",
   "requests",
   "turns",
+  "polls",
+  "queueTurns",
   "woken",
   "exhausted",
   "longHolds",
+  "timersFired",
 ]);
 
 /** The last minutes, oldest first: every column is as long as `time`. */

@@ -12,7 +12,10 @@
  *  - What is kept of networks and listeners is bounded: names beyond MOST share one entry, "other".
  */
 import { Listener } from "../../net/listener.ts";
+import { Op } from "../../poll/op.ts";
 import type { AcceptedBy } from "../../runtime/observer.ts";
+import { runtime } from "../../runtime/runtime.ts";
+import { openEndpoints } from "../registry.ts";
 
 const MOST_LISTENERS = 200;
 const OTHER = "other";
@@ -40,8 +43,10 @@ export class Traffic {
   /** Its number: never given twice in a thread. */
   readonly id: number;
   readonly endpoint: object;
-  /** By performance.now(). */
+  /** When it was opened, or was found, by performance.now(). */
   readonly since: number;
+  /** It was open before anybody looked. */
+  readonly found: boolean;
   /** When bytes last moved, by performance.now(), to a second; 0 for never. */
   last = 0;
   bytesIn = 0;
@@ -53,10 +58,11 @@ export class Traffic {
   /** Who accepted it on this thread. */
   listener: ListenerFlow | undefined = undefined;
 
-  constructor(endpoint: object, since: number) {
+  constructor(endpoint: object, since: number, found: boolean) {
     this.id = ++records;
     this.endpoint = endpoint;
     this.since = since;
+    this.found = found;
   }
 }
 
@@ -78,12 +84,27 @@ function noFlow(): Flow {
 }
 
 export function opened(endpoint: Metered): void {
-  const record = new Traffic(endpoint, performance.now());
+  enter(endpoint, false);
+}
+
+function enter(endpoint: Metered, found: boolean): Traffic {
+  const record = new Traffic(endpoint, performance.now(), found);
   endpoint[TRAFFIC] = record;
   open.add(record);
   unclassified.push(record);
   // Whoever makes many within a second waits for nobody to ask.
   if (unclassified.length >= 1024) classifyAll();
+  return record;
+}
+
+/** Begins with what is open already, as far as it is known: by the registry, and by whoever waits there. */
+export function findOpen(): void {
+  tick(performance.now());
+  const known = openEndpoints().map(({ endpoint }) => endpoint);
+  const waiting = runtime()
+    .cache.waiters()
+    .flatMap((waiter) => (waiter instanceof Op ? [waiter.fd.owner] : []));
+  for (const endpoint of [...known, ...waiting]) recordOf(endpoint);
 }
 
 /** All but the newest, which may still be under construction. */
@@ -144,14 +165,12 @@ function listenerOf(origin: AcceptedBy): ListenerFlow {
 
 /** Its record; made now when it was opened before anybody looked. */
 function recordOf(endpoint: Metered): Traffic {
-  const record = endpoint[TRAFFIC];
-  if (record !== undefined) return record;
-  opened(endpoint);
-  return endpoint[TRAFFIC] as unknown as Traffic;
+  return endpoint[TRAFFIC] ?? enter(endpoint, true);
 }
 
 export function moved(conn: Metered, direction: "read" | "write", bytes: number): void {
-  const record = conn[TRAFFIC] ?? recordOf(conn);
+  const record = conn[TRAFFIC] ?? late(conn);
+  if (record === undefined) return;
   record.last = about;
   if (direction === "read") {
     record.bytesIn += bytes;
@@ -160,6 +179,11 @@ export function moved(conn: Metered, direction: "read" | "write", bytes: number)
     record.bytesOut += bytes;
     record.writes++;
   }
+}
+
+/** The record of one that has none: made now, unless it has been closed and is forgotten. */
+function late(conn: Metered & { fd?: { closing?: boolean } }): Traffic | undefined {
+  return conn.fd?.closing === true ? undefined : recordOf(conn);
 }
 
 export function closed(endpoint: Metered): void {
@@ -189,7 +213,7 @@ export function tick(now: number): void {
   about = now;
 }
 
-/** Those that are open and were opened, or moved bytes, since somebody looks; oldest first. */
+/** Those that are open and were opened, waited or moved bytes since somebody looks; oldest first. */
 export function openTraffic(): Traffic[] {
   flush();
   return [...open];

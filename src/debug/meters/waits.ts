@@ -26,15 +26,28 @@ function isInput(kind: string): boolean {
   return kind === "read" || kind === "wait" || kind === "accept" || kind === "receive";
 }
 
+/** What a kind of wait is for, roughly. */
+export type Category = "io" | "channel" | "lock" | "sleep" | "other";
+
+export function categoryOf(kind: string): Category {
+  if (/^(read|write|accept|connect|wait$|receive|pass|resolve|dial)/.test(kind)) return "io";
+  if (/^(chan|select|shared chan)/.test(kind)) return "channel";
+  if (/^(mutex|rwmutex|semaphore|cond|waitgroup|errgroup|join|once|lock)/.test(kind)) return "lock";
+  if (/^(sleep|timer|ticker)/.test(kind)) return "sleep";
+  return "other";
+}
+
 /** One kind of wait. */
 class Kind {
   now = 0;
   total = 0;
+  readonly category: Category;
   readonly lasting: Histogram | undefined;
   /** Stands for every wait of a kind that is not timed. */
   readonly untimed: Begun;
 
   constructor(name: string) {
+    this.category = categoryOf(name);
     this.lasting = IDLE.has(name) ? undefined : new Histogram(1000);
     this.untimed = new Begun(this, 0);
   }
@@ -128,6 +141,13 @@ export function waitMeters(): Record<string, WaitMeter> {
 export function otherWaits(): number {
   let sum = 0;
   for (const [name, { now }] of kinds) if (!HELD.has(name)) sum += now;
+  return sum;
+}
+
+/** Waits of now of one category; of those for I/O only the ones that are not for input. */
+export function waitsOf(category: Category): number {
+  let sum = 0;
+  for (const kind of kinds.values()) if (kind.category === category) sum += kind.now;
   return sum;
 }
 

@@ -4,12 +4,12 @@
  * Who looks must not be seen in what it looks at: own things are hidden from tables, taken out of the
  * counts, keep no process alive and hide no deadlock.
  */
-import { Op } from "../../poll/op.ts";
-import { Watch } from "../../poll/read.ts";
-import type { Goroutine } from "../../runtime/goroutine.ts";
-import { runtime } from "../../runtime/runtime.ts";
-import { attach } from "../observers.ts";
-import { currentGoroutine } from "../who.ts";
+import { Op } from "../poll/op.ts";
+import { Watch } from "../poll/read.ts";
+import type { Goroutine } from "../runtime/goroutine.ts";
+import { runtime } from "../runtime/runtime.ts";
+import { attach } from "./observers.ts";
+import { currentGoroutine } from "./who.ts";
 
 const goroutines = new WeakSet<object>();
 /** The numbers of those that were started last, also when they have ended: traces still have them. */
@@ -17,7 +17,6 @@ const ids = new Set<number>();
 const KEPT = 10_000;
 const endpoints = new Set<object>();
 let live = 0;
-let requests = 0;
 /** Whatever starts now is the inspector's. */
 let marking = false;
 
@@ -32,18 +31,13 @@ export function isOwnEndpoint(endpoint: object): boolean {
 }
 
 /** How many there are, to be taken out of counts. */
-export function ownCounts(): { goroutines: number; endpoints: number; requests: number } {
-  return { goroutines: live, endpoints: endpoints.size, requests };
+export function ownCounts(): { goroutines: number; endpoints: number } {
+  return { goroutines: live, endpoints: endpoints.size };
 }
 
 /** Numbers of goroutines that are or were the inspector's. */
 export function ownIds(): number[] {
   return [...ids];
-}
-
-/** A request was the inspector's. */
-export function ownRequest(): void {
-  requests++;
 }
 
 /** A connection or listener of the inspector's: waiting on it keeps no process alive. */
