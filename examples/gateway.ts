@@ -1,4 +1,5 @@
 // run:
+// run: --tls
 // expect: 401 without a token
 // expect: 200 with one, from the app as ada
 // expect: 100 requests for one page at once: 1 of them reached an app
@@ -15,13 +16,18 @@
  *   log       a line per request
  *
  *   node dist/examples/gateway.js                                  starts an auth service and two apps, tries itself
- *   node dist/examples/gateway.js --listen :8080 --serve           the same, and stays
+ *   node dist/examples/gateway.js --tls                            the same over TLS, on both sides
+ *   node dist/examples/gateway.js --listen :8080 --serve           stays
  *   node dist/examples/gateway.js --listen :8080 --serve \
  *        --app http://10.0.0.1:80 --app http://10.0.0.2:80 --auth http://10.0.0.3/whoami
+ *   node dist/examples/gateway.js --listen :8443 --serve --cert cert.pem --key key.pem --ca apps.pem \
+ *        --app https://10.0.0.1 --app https://10.0.0.2 --auth https://10.0.0.3/whoami
  */
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { singleflight, sleep, Table } from "coronet";
+import { closeIdle, singleflight, sleep, Table } from "coronet";
 import { fetch, type Handler, type Request, Response, reverseProxy, serve } from "coronet/http";
+import { selfSigned } from "coronet/testing";
 
 const { values } = parseArgs({
   options: {
@@ -33,8 +39,40 @@ const { values } = parseArgs({
     rate: { type: "string", default: "50" },
     burst: { type: "string", default: "50" },
     ttl: { type: "string", default: "1000" },
+    tls: { type: "boolean", default: false },
+    cert: { type: "string" },
+    key: { type: "string" },
+    ca: { type: "string" },
   },
 });
+
+/** What the gateway shows to its clients, and whom it trusts besides the usual authorities. */
+interface Certificates {
+  cert?: string;
+  key?: string;
+  ca?: string;
+}
+
+function certificates(): Certificates {
+  if (values.tls) {
+    // For trying it out: everybody here is localhost.
+    const { cert, key } = selfSigned("localhost", "127.0.0.1");
+    return { cert, key, ca: cert };
+  }
+  const found: Certificates = {};
+  for (const name of ["cert", "key", "ca"] as const) {
+    const path = values[name];
+    if (path !== undefined) found[name] = readFileSync(path, "utf8");
+  }
+  return found;
+}
+
+const { cert, key, ca } = certificates();
+const asServer = cert === undefined || key === undefined ? {} : { tls: { cert, key } };
+const asClient = ca === undefined ? {} : { tls: { ca } };
+/** What the servers that this program starts are asked by. */
+const scheme = values.tls ? "https" : "http";
+const own = values.tls ? asServer : {};
 
 /** What each user may still do: tokens that grow with time. The table may be shared by threads. */
 class Limiter {
@@ -117,20 +155,22 @@ function gateway({ apps, auth }: Gateway): Handler {
   const proxy = reverseProxy({
     upstreams: apps,
     balance: "least-connections",
+    ...asClient,
     headers: (headers) => headers.delete("authorization"),
   });
 
   /** Who this is; a response when he may not come in. */
   async function access(request: Request, passing: Passing): Promise<Response | undefined> {
     const authorization = request.headers.get("authorization") ?? "";
-    const answer = await fetch(auth, { headers: { authorization }, timeouts: { total: 1000 } });
+    const headers = { authorization };
+    const answer = await fetch(auth, { headers, timeouts: { total: 1000 }, ...asClient });
     const user = await answer.text();
     if (answer.status !== 200) return new Response("who are you?\n", { status: 401 });
     passing.user = user;
     const wait = limiter.take(user);
     if (wait === 0) return undefined;
-    const headers = { "retry-after": `${Math.ceil(wait / 1000)}` };
-    return new Response("slower, please\n", { status: 429, headers });
+    const retry = { "retry-after": `${Math.ceil(wait / 1000)}` };
+    return new Response("slower, please\n", { status: 429, headers: retry });
   }
 
   const content = async (
@@ -172,24 +212,26 @@ function log(
 
 /** An app that says who it is and how often it was asked. */
 async function startApp(name: string, counts: Map<string, number>): Promise<string> {
-  const server = await serve("127.0.0.1:0", async (request) => {
+  const handle: Handler = async (request) => {
     counts.set(name, (counts.get(name) ?? 0) + 1);
     if (request.url.includes("/pages/")) await sleep(20);
     const user = request.headers.get("x-user") ?? "everybody";
     return new Response(`for ${user}\n`, { headers: { "x-app": name } });
-  });
+  };
+  const server = await serve("127.0.0.1:0", handle, own);
   stops.push(() => server.close());
-  return `http://${server.addr}`;
+  return `${scheme}://${server.addr}`;
 }
 
 /** A service that knows whose token it is: "Bearer ada" is Ada's. */
 async function startAuth(): Promise<string> {
-  const server = await serve("127.0.0.1:0", (request) => {
+  const handle: Handler = (request) => {
     const [, user] = /^Bearer (\w+)$/.exec(request.headers.get("authorization") ?? "") ?? [];
     return user === undefined ? new Response(null, { status: 403 }) : new Response(user);
-  });
+  };
+  const server = await serve("127.0.0.1:0", handle, own);
   stops.push(() => server.close());
-  return `http://${server.addr}/`;
+  return `${scheme}://${server.addr}/`;
 }
 
 const stops: (() => Promise<void>)[] = [];
@@ -198,15 +240,15 @@ const asked = (): number => [...counts.values()].reduce((sum, count) => sum + co
 
 const apps = values.app ?? [await startApp("a", counts), await startApp("b", counts)];
 const auth = values.auth ?? (await startAuth());
-const server = await serve(values.listen, gateway({ apps, auth }));
+const server = await serve(values.listen, gateway({ apps, auth }), asServer);
 console.log(`listening on ${server.addr}`);
 
 if (!values.serve) {
-  const url = `http://${server.addr}`;
+  const url = `${asServer.tls === undefined ? "http" : "https"}://${server.addr}`;
   const get = (path: string, user = "ada"): Promise<Response> =>
-    fetch(url + path, { headers: { authorization: `Bearer ${user}` } });
+    fetch(url + path, { headers: { authorization: `Bearer ${user}` }, ...asClient });
 
-  console.log((await fetch(url)).status, "without a token");
+  console.log((await fetch(url, asClient)).status, "without a token");
   const first = await get("/");
   console.log(first.status, `with one, from the app as ${(await first.text()).slice(4).trim()}`);
 
@@ -221,6 +263,7 @@ if (!values.serve) {
   console.log(`a burst of 60 requests: 429 for ${refused > 0 ? "some" : "none"} of them`);
   console.log("both apps were asked:", counts.size === 2);
 
+  closeIdle();
   await server.close();
   for (const stop of stops) await stop();
 }

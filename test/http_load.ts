@@ -15,9 +15,17 @@ export class HTTPLoad {
   /** Connections that were ended by a response's Connection: close. */
   closed = 0;
   private stopped = false;
+  private readonly connect: (addr: Addr) => Promise<RawClient>;
   private readonly clients: Promise<void>[];
 
-  constructor(addr: Addr, clients: number, paths: readonly string[] = ["/id"]) {
+  /** `connect` opens a connection, where it is another than one of plain TCP. */
+  constructor(
+    addr: Addr,
+    clients: number,
+    paths: readonly string[] = ["/id"],
+    connect: (addr: Addr) => Promise<RawClient> = RawClient.to,
+  ) {
+    this.connect = connect;
     this.clients = Array.from({ length: clients }, (_, i) => {
       return this.run(addr, paths[i % paths.length] as string);
     });
@@ -34,7 +42,7 @@ export class HTTPLoad {
   }
 
   private async useOne(addr: Addr, path: string): Promise<void> {
-    await using client = await RawClient.to(addr);
+    await using client = await this.connect(addr);
     while (!this.stopped) {
       await client.send(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
       const response = await client.response();

@@ -235,8 +235,8 @@ describe("messages", () => {
       });
       const { client, server } = sockets;
       const message = "again and ".repeat(10_000);
-      const counted = { bytesIn: 0, bytesOut: 0 };
-      client.conn.fd.setMeter(counted);
+      const counted = { bytesIn: 0, bytesOut: 0, nextMeter: undefined };
+      client.conn.fd.addMeter(counted);
       for (let i = 0; i < 3; i++) {
         const sent = client.send(message);
         assert.equal(await server.receive(), message);

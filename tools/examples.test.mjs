@@ -1,6 +1,7 @@
 // Runs the programs in examples/. A line among the first of each says how:
 //
-//   // run: --port 0 --once     it is run with these arguments and has to end by itself
+//   // run: --port 0 --once     it is run with these arguments and has to end by itself, once for each
+//                               such line
 //   // expect: listening on     what it prints contains this (as many of these as there are)
 //   // exit: 2                  it ends with this status instead of 0
 //
@@ -39,21 +40,23 @@ const files = listFiles(
 describe("examples", { concurrency: 2 }, () => {
   for (const file of files) {
     const source = readFileSync(join(root, file), "utf8");
-    const [args] = header(source, "run");
-    const skip = args === undefined && "it has no `// run:` line";
-    test(file, { skip }, async () => {
-      const program = join(root, "dist/examples", basename(file).replace(/ts$/, "js"));
-      const words = (args ?? "").split(/\s+/).filter((word) => word !== "");
-      const finished = await run(process.execPath, ["--enable-source-maps", program, ...words], {
-        timeoutMs: TIMEOUT_MS,
+    const runs = header(source, "run");
+    if (runs.length === 0) test(file, { skip: "it has no `// run:` line" });
+    for (const args of runs) {
+      test(`${file} ${args}`, async () => {
+        const program = join(root, "dist/examples", basename(file).replace(/ts$/, "js"));
+        const words = args.split(/\s+/).filter((word) => word !== "");
+        const finished = await run(process.execPath, ["--enable-source-maps", program, ...words], {
+          timeoutMs: TIMEOUT_MS,
+        });
+        const said = `${finished.stdout}${finished.stderr}`;
+        assert.ok(!finished.timedOut, `it had not ended after ${TIMEOUT_MS / 1000} s:\n${said}`);
+        const [exit = "0"] = header(source, "exit");
+        assert.equal(`${finished.signal ?? finished.code}`, exit, said);
+        for (const wanted of header(source, "expect")) {
+          assert.ok(said.includes(wanted), `expected "${wanted}" in:\n${said}`);
+        }
       });
-      const said = `${finished.stdout}${finished.stderr}`;
-      assert.ok(!finished.timedOut, `it had not ended after ${TIMEOUT_MS / 1000} s:\n${said}`);
-      const [exit = "0"] = header(source, "exit");
-      assert.equal(`${finished.signal ?? finished.code}`, exit, said);
-      for (const wanted of header(source, "expect")) {
-        assert.ok(said.includes(wanted), `expected "${wanted}" in:\n${said}`);
-      }
-    });
+    }
   }
 });

@@ -144,7 +144,8 @@ function counted(handler: Handler, info: Counting): Handler {
  */
 export function httpHandler(handler: Handler, options: ServeOptions = {}): HttpHandler {
   if (typeof handler !== "function") throw new TypeError("httpHandler: expected a handler");
-  const tls = tlsOf(options);
+  // A certificate that is no good fails the module, and so the start or the reload: no connection.
+  const tls = tlsOf(options)?.prepare();
   // One for each worker: only tests have several in one module.
   const workers = new WeakMap<AbortSignal, WorkerConns>();
   const serve = (conn: SocketConn, info: ConnHandlerInfo): Promise<void> => {

@@ -15,6 +15,7 @@ import { readChunk } from "../io/io.ts";
 import { type BaseConn, type Conn, readNow, waitReady, writeLatin1 } from "../net/conn.ts";
 import { NetError } from "../net/errors.ts";
 import { chunkOf } from "../poll/buffers.ts";
+import type { Meter } from "../poll/fd.ts";
 import { contextOfNow } from "../runtime/async_context.ts";
 import { endsQuietly } from "../runtime/panic.ts";
 import type { Waiter } from "../runtime/sched.ts";
@@ -107,6 +108,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
   /** Counted by the connection's fd (its Meter). */
   bytesIn = 0;
   bytesOut = 0;
+  nextMeter: Meter | undefined = undefined;
   private readonly owner: ConnectionOwner;
   /** Input that has come and is not parsed: chunk from `at` on. */
   private chunk: Uint8Array = nothing;
@@ -131,7 +133,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
     this.conn = conn;
     this.secure = conn instanceof TlsConn;
     this.owner = owner;
-    conn.fd.setMeter(this);
+    conn.fd.addMeter(this);
   }
 
   report(error: unknown, request: Request): void {

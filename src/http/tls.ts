@@ -70,20 +70,21 @@ export class ServerTls {
     return this.listener;
   }
 
+  /** For connections that are accepted elsewhere: secure() from now on. Fails as listen does. */
+  prepare(): this {
+    this.acceptor = new TlsAcceptor(this.options);
+    return this;
+  }
+
   /** TLS on a connection that was accepted elsewhere; its first operation begins the handshake. */
   secure(conn: BaseConn): BaseConn {
-    this.acceptor ??= new TlsAcceptor(this.options);
-    return this.acceptor.secure(conn);
+    return (this.acceptor as TlsAcceptor).secure(conn);
   }
 
   /** Fails as createSecureContext does, and leaves everything as it was then. */
   setSecureContext(given: Given): void {
     const context = offering(given, this.protocols);
-    if (this.listener !== undefined) {
-      this.listener.setSecureContext(context);
-      return;
-    }
-    this.acceptor ??= new TlsAcceptor(this.options);
-    this.acceptor.setSecureContext(context);
+    this.listener?.setSecureContext(context);
+    this.acceptor?.setSecureContext(context);
   }
 }

@@ -118,6 +118,8 @@ const FATAL = new Set([
 export interface Meter {
   bytesIn: number;
   bytesOut: number;
+  /** Who has counted here before, and goes on counting; addMeter() puts it here. */
+  nextMeter: Meter | undefined;
 }
 /** The scratch buffer, for text. */
 const scratchText = Buffer.from(scratch.buffer as unknown as ArrayBuffer) as Buffer & {
@@ -137,9 +139,10 @@ class Rare {
 
   moved(bytesIn: number, bytesOut: number): void {
     this.deadlines?.active();
-    if (this.meter === undefined) return;
-    this.meter.bytesIn += bytesIn;
-    this.meter.bytesOut += bytesOut;
+    for (let meter = this.meter; meter !== undefined; meter = meter.nextMeter) {
+      meter.bytesIn += bytesIn;
+      meter.bytesOut += bytesOut;
+    }
   }
 }
 
@@ -746,10 +749,19 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     }
   }
 
-  /** Counts the bytes of this fd from now on. */
-  setMeter(meter: Meter): void {
+  /** Counts the bytes of this fd from now on, beside the meters that do so already. */
+  addMeter(meter: Meter): void {
     this.rare ??= new Rare();
+    meter.nextMeter = this.rare.meter;
     this.rare.meter = meter;
+  }
+
+  /** The meters of another FD of this open file count here from now on. */
+  takeMeters(other: FD): void {
+    if (other.rare?.meter === undefined) return;
+    this.rare ??= new Rare();
+    this.rare.meter = other.rare.meter;
+    other.rare.meter = undefined;
   }
 
   /** True when bytes, the end or an error wait that nobody has read. */
@@ -997,7 +1009,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     return Promise.reject(this.owner.error(op, number, { bytesWritten: written, cause }));
   }
 
-  private keepFailure(number: number): void {
+  protected keepFailure(number: number): void {
     if (!FATAL.has(number)) return;
     // What the network says about one datagram is no failure of the socket.
     if ((this.state & PACKETS) !== 0 && number !== ECONNRESET) return;

@@ -40,6 +40,7 @@ class Served extends Goroutine<unknown> implements Meter {
   readonly conn: SocketConn;
   bytesIn = 0;
   bytesOut = 0;
+  nextMeter: Meter | undefined = undefined;
   /** Bytes at the last look of the heartbeat, and since when there have been no more. */
   seen = -1;
   since = 0;
@@ -242,7 +243,7 @@ export class Service {
       return;
     }
     const g = new Served(this.handler, this, conn);
-    conn.fd.setMeter(g);
+    conn.fd.addMeter(g);
     this.live.add(g);
     launch(g, [conn, info]);
   }

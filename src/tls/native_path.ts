@@ -128,6 +128,7 @@ export function takeOver(device: TlsDevice, conn: SocketConn, settings: Settings
   const carrier = conn.onFD(fd);
   if (old.deadlines !== undefined) fd.limits().import(old.deadlines.export());
   fd.setReferenced(old.referenced);
+  fd.takeMeters(old);
   old.abandon();
   return new NativeTlsConn(fd, carrier, settings.server !== undefined, settings.servername);
 }

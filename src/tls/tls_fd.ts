@@ -338,6 +338,21 @@ export class TlsFD extends FD {
     return super.probe();
   }
 
+  /**
+   * To look for plain text takes records off the socket, whose event may then never come: while a reader
+   * waits for it, or the handshake does, what counts is the socket itself.
+   */
+  override hasUnread(): boolean {
+    if (this.closing) return false;
+    if (this.isSecure && this.pd.rg === READY) {
+      tlsStatus[1] = 1;
+      return super.hasUnread();
+    }
+    const n = this.device.kernel.native.peek(this.sysfd);
+    if (n < 0 && n !== -EAGAIN) this.keepFailure(-n);
+    return n !== -EAGAIN;
+  }
+
   /** 0 when the handshake is done, or does not matter: bytes were put back, reading has ended. */
   private before(side: Side): number {
     tlsStatus[1] = this.pd.flags & (HANGUP | URGENT);

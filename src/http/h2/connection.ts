@@ -13,6 +13,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { type ConnDuplex, toDuplex } from "../../net/to_duplex.ts";
+import type { Meter } from "../../poll/fd.ts";
 import { go } from "../../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../../runtime/park.ts";
 import type { TlsConn } from "../../tls/conn.ts";
@@ -40,6 +41,7 @@ export class Http2Connection implements Served {
   /** Counted by the connection's fd (its Meter). */
   bytesIn = 0;
   bytesOut = 0;
+  nextMeter: Meter | undefined = undefined;
   private readonly owner: ConnectionOwner;
   private session: ServerHttp2Session | undefined = undefined;
   private readonly ended: Promise<void>;
@@ -57,7 +59,7 @@ export class Http2Connection implements Served {
     this.owner = owner;
     this.ended = parked<void>();
     this.end = resolver<void>();
-    conn.fd.setMeter(this);
+    conn.fd.addMeter(this);
   }
 
   async serve(): Promise<void> {
