@@ -245,7 +245,7 @@ static bool use_pfx(SSL_CTX* ctx, BIO* bio, tls_bytes* passphrase) {
 static bool copy_bytes(uint8_t** out, size_t* out_length, const uint8_t* data, size_t length) {
   uint8_t* copy = malloc(length == 0 ? 1 : length);
   if (copy == NULL) return false;
-  memcpy(copy, data, length);
+  if (length > 0) memcpy(copy, data, length); /* an empty array may have no address */
   free(*out);
   *out = copy;
   *out_length = length;
