@@ -127,6 +127,29 @@ function streamOfIncoming(incoming: Incoming): ReadableStream<Uint8Array> {
   );
 }
 
+/** Parts of a body that are smaller are joined when there are so many of them, or so many bytes. */
+const BLOCK = 16_384;
+const MOST_SMALL = 1024;
+
+/** Everything that is left of a body. */
+export async function allOf(body: Pick<Incoming, "read">): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  // How many of them at the end are small, and their bytes.
+  let few = 0;
+  let small = 0;
+  for (let part = await body.read(); part !== null; part = await body.read()) {
+    parts.push(part);
+    few = part.length < BLOCK ? few + 1 : 0;
+    small = part.length < BLOCK ? small + part.length : 0;
+    // A client that sends byte by byte must not cost an object for each.
+    if (few < MOST_SMALL && small < BLOCK) continue;
+    if (few > 1) parts.push(Buffer.concat(parts.splice(parts.length - few)));
+    few = small < BLOCK ? 1 : 0;
+    if (few === 0) small = 0;
+  }
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+}
+
 async function readStream(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const reader = stream.getReader();

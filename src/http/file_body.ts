@@ -9,7 +9,7 @@
  */
 import { closeSync, read } from "node:fs";
 import type { Conn } from "../net/conn.ts";
-import type { Incoming } from "./body.ts";
+import { allOf, type Incoming } from "./body.ts";
 import type { Span } from "./ranges.ts";
 
 /** A part of the body: text, and bytes of the file behind it. */
@@ -103,10 +103,8 @@ export class FileBody implements Incoming {
     return chunk.subarray(0, n);
   }
 
-  async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  readAll(): Promise<Uint8Array> {
+    return allOf(this);
   }
 
   /** Closes the file; nothing more can be had. */

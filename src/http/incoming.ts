@@ -7,17 +7,13 @@
  *    behind the head of the response.
  *  - Once the request is over, a reader that comes too late gets an error, never another request's bytes.
  */
-import type { Incoming } from "./body.ts";
+import { allOf, type Incoming } from "./body.ts";
 import { bodyError, HTTPError } from "./errors.ts";
 import { CONTINUE } from "./message.ts";
 import type { RequestParser } from "./parser.ts";
 
 /** Before the rate counts, in ms. */
 const GRACE = 5_000;
-
-/** Parts of a body that are smaller are joined when there are so many of them, or so many bytes. */
-const BLOCK = 16_384;
-const MOST_SMALL = 1024;
 
 /** What a body needs of its connection. */
 export interface BodySource {
@@ -91,22 +87,8 @@ export class IncomingBody implements Incoming {
     }
   }
 
-  async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    // How many of them at the end are small, and their bytes.
-    let few = 0;
-    let small = 0;
-    for (let part = await this.read(); part !== null; part = await this.read()) {
-      parts.push(part);
-      few = part.length < BLOCK ? few + 1 : 0;
-      small = part.length < BLOCK ? small + part.length : 0;
-      // A client that sends byte by byte must not cost an object for each.
-      if (few < MOST_SMALL && small < BLOCK) continue;
-      if (few > 1) parts.push(Buffer.concat(parts.splice(parts.length - few)));
-      few = small < BLOCK ? 1 : 0;
-      if (few === 0) small = 0;
-    }
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  readAll(): Promise<Uint8Array> {
+    return allOf(this);
   }
 
   takeNow(): Uint8Array | undefined {

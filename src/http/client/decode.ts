@@ -5,7 +5,7 @@
  */
 import { pipeline, Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from "node:zlib";
-import type { Incoming } from "../body.ts";
+import { allOf, type Incoming } from "../body.ts";
 
 /** What is asked for. */
 export const ACCEPTED = "gzip, deflate, br";
@@ -82,10 +82,8 @@ export class DecodedBody implements Incoming {
     }
   }
 
-  async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  readAll(): Promise<Uint8Array> {
+    return allOf(this);
   }
 
   cancel(): void {

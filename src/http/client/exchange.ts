@@ -17,7 +17,7 @@ import { type BaseConn, readNow, waitReady, writeLatin1 } from "../../net/conn.t
 import type { PooledConn } from "../../net/cosocket.ts";
 import { NetError } from "../../net/errors.ts";
 import { chunkOf } from "../../poll/buffers.ts";
-import { type Incoming, IncomingSource, type Source } from "../body.ts";
+import { allOf, type Incoming, IncomingSource, type Source } from "../body.ts";
 import { llhttp } from "../llhttp.ts";
 import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
 import { FetchError, type FetchPhase, failureOf } from "./errors.ts";
@@ -566,10 +566,8 @@ class ResponseBody implements Incoming {
     }
   }
 
-  async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  readAll(): Promise<Uint8Array> {
+    return allOf(this);
   }
 
   cancel(): void {

@@ -6,7 +6,7 @@
  *  - 100 Continue is sent when the first byte is asked for, and never behind the response's head.
  */
 import type { ServerHttp2Stream } from "node:http2";
-import type { Incoming } from "../body.ts";
+import { allOf, type Incoming } from "../body.ts";
 import { bodyError, HTTPError } from "../errors.ts";
 import type { Settings } from "../options.ts";
 
@@ -65,10 +65,8 @@ export class StreamBody implements Incoming {
     }
   }
 
-  async readAll(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    for (let part = await this.read(); part !== null; part = await this.read()) parts.push(part);
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  readAll(): Promise<Uint8Array> {
+    return allOf(this);
   }
 
   /** What is left is not asked for. */
