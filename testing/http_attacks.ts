@@ -6,7 +6,7 @@
  * attack has had its effect.
  */
 import { connect, type Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 
 export interface Outcome {
   /** How many connections (or requests) ended with each status; "none" without a response. */
@@ -57,9 +57,16 @@ class Client {
     await Promise.race([new Promise((resolve) => this.socket.once("drain", resolve)), this.closed]);
   }
 
-  /** Writes the same again and again until the server has had enough. */
+  /**
+   * Writes the same again and again until the server has had enough. It looks for an answer behind each
+   * write: while the kernel takes everything at once, libuv would not poll, and the first that the client
+   * learned would be the reset of a server whose patience had ended, with the status still unread.
+   */
   async flood(text: string, times: number): Promise<void> {
-    for (let i = 0; i < times && !this.gone; i++) await this.write(text);
+    for (let i = 0; i < times && !this.gone; i++) {
+      await this.write(text);
+      await nextTurn();
+    }
     if (!this.gone) this.socket.end();
     await this.closed;
   }
