@@ -35,7 +35,7 @@ export class StreamBody implements Incoming {
       this.trailers = raw;
     };
     stream.on("trailers", onTrailers as (headers: unknown, flags: number) => void);
-    stream.on("readable", wake).on("close", wake);
+    stream.on("readable", wake);
     stream.on("end", () => {
       this.ended = true;
       wake();
@@ -71,6 +71,16 @@ export class StreamBody implements Incoming {
 
   /** What is left is not asked for. */
   cancel(): void {}
+
+  /** All of it has been read. */
+  get arrived(): boolean {
+    return this.ended;
+  }
+
+  /** The stream is closed: what has not come never will. */
+  closed(): void {
+    this.wake?.();
+  }
 
   /** The request is over: who reads on gets an error. */
   end(): void {
