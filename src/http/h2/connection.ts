@@ -12,7 +12,6 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { type ConnDuplex, toDuplex } from "../../net/to_duplex.ts";
 import type { Meter } from "../../poll/fd.ts";
 import { go } from "../../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../../runtime/park.ts";
@@ -20,6 +19,7 @@ import type { TlsConn } from "../../tls/conn.ts";
 import type { ConnectionOwner, Served } from "../connection.ts";
 import { StreamExchange } from "./exchange.ts";
 import { headOf } from "./fields.ts";
+import { SessionDuplex } from "./session_duplex.ts";
 
 /** What a client may send of one body, and of all, before somebody takes it, in bytes. */
 const STREAM_WINDOW = 262_144;
@@ -52,7 +52,7 @@ export class Http2Connection implements Served {
   private session: ServerHttp2Session | undefined = undefined;
   private readonly ended: Promise<void>;
   private readonly end: Resolve<void>;
-  private duplex: ConnDuplex | undefined = undefined;
+  private duplex: SessionDuplex | undefined = undefined;
   private closing = false;
   private readonly exchanges = new Set<StreamExchange>();
   private requests = 0;
@@ -76,7 +76,7 @@ export class Http2Connection implements Served {
     const { settings } = owner;
     // Who reads is the session, all the time: what stands still is its streams' to see.
     conn.setTimeouts({ write: settings.write });
-    const duplex = toDuplex(conn);
+    const duplex = new SessionDuplex(conn);
     this.duplex = duplex;
     const session = performServerHandshake(duplex, {
       // Beyond these streams are reset; below, a request that is too large is answered with 431.
