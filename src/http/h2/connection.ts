@@ -12,6 +12,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
+import { List } from "../../internal/list.ts";
 import type { Meter } from "../../poll/fd.ts";
 import { go } from "../../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../../runtime/park.ts";
@@ -54,7 +55,8 @@ export class Http2Connection implements Served {
   private readonly end: Resolve<void>;
   private duplex: SessionDuplex | undefined = undefined;
   private closing = false;
-  private readonly exchanges = new Set<StreamExchange>();
+  /** No Set: its old tables, once they are old to the collector too, hold every request there was. */
+  private readonly exchanges = new List<StreamExchange>();
   private requests = 0;
   /** Runs as long as the session does: it looks for streams that do not get on, and for their absence. */
   private looker: NodeJS.Timeout | undefined = undefined;
@@ -120,12 +122,13 @@ export class Http2Connection implements Served {
     // Whoever waits for the stream learns of it there.
     stream.on("error", nothing);
     const exchange = new StreamExchange(conn, owner, stream, headOf(raw, settings));
-    exchanges.add(exchange);
-    stream.on("close", () => {
+    exchanges.push(exchange);
+    // Once, for the stream too is held for longer than it lives.
+    stream.once("close", () => {
       exchange.closed();
-      exchanges.delete(exchange);
+      exchanges.remove(exchange);
       this.quiet = 0;
-      if (this.closing && exchanges.size === 0) this.shut();
+      if (this.closing && exchanges.length === 0) this.shut();
     });
     go(serveStream, exchange);
     if (++this.requests >= settings.requests) this.drain();
@@ -140,8 +143,10 @@ export class Http2Connection implements Served {
     const mostWaiting = Math.ceil(write / pause);
     const look = (): void => {
       this.looker?.refresh();
-      for (const exchange of this.exchanges) exchange.look(mostWaiting);
-      if (this.exchanges.size === 0 && ++this.quiet > mostQuiet && !this.closing) this.shut();
+      this.exchanges.forEach((exchange) => {
+        exchange.look(mostWaiting);
+      });
+      if (this.exchanges.length === 0 && ++this.quiet > mostQuiet && !this.closing) this.shut();
     };
     this.looker = setTimeout(look, Math.min(pause, LONGEST_TIMER));
     this.looker.unref();
@@ -153,7 +158,7 @@ export class Http2Connection implements Served {
     this.closing = true;
     clearTimeout(this.last);
     if (session?.closed === false) session.close();
-    if (this.exchanges.size > 0) return;
+    if (this.exchanges.length > 0) return;
     // A session that has refused a request by itself may wait for it in vain.
     this.last = setTimeout(() => {
       session?.destroy();

@@ -9,6 +9,7 @@
  */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Context } from "../../context/context.ts";
+import { ListEntry } from "../../internal/list.ts";
 import type { BaseConn, Conn } from "../../net/conn.ts";
 import { fromDuplex } from "../../net/duplex.ts";
 import { endsQuietly } from "../../runtime/panic.ts";
@@ -33,7 +34,7 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
 /** Bytes of a body that are handed over at once. */
 const SLICE = 65_536;
 
-export class StreamExchange implements InfoSource {
+export class StreamExchange extends ListEntry implements InfoSource {
   readonly conn: BaseConn;
   readonly secure = true;
   private readonly owner: ConnectionOwner;
@@ -49,6 +50,7 @@ export class StreamExchange implements InfoSource {
   private status = 0;
 
   constructor(conn: BaseConn, owner: ConnectionOwner, stream: ServerHttp2Stream, head: Head) {
+    super();
     this.conn = conn;
     this.owner = owner;
     this.stream = stream;
