@@ -5,11 +5,13 @@
  * and large: left to the garbage collector they make it mark the whole heap over and over, which costs a
  * third as much as sending them.
  *
- * Invariant
- *  - Nobody but the session writes, so that what it wrote is of no use to anybody once it is in the kernel.
+ * Invariants
+ *  - Nobody but the session writes, so that what it wrote is of no use to anybody once it is written.
+ *  - Nothing is given back of a connection that keeps what it was given, as one over node:tls does: only the
+ *    addon has sealed every byte when a write is done.
  */
-import type { Conn } from "../../net/conn.ts";
 import { ConnDuplex, type Done, type Piled } from "../../net/to_duplex.ts";
+import { NativeTlsConn, type TlsConn } from "../../tls/conn.ts";
 
 /** Smaller buffers cost the collector less than their memory's return does, in bytes. */
 const LARGE = 4_096;
@@ -18,20 +20,23 @@ const LARGE = 4_096;
 type Transferable = ArrayBuffer & { transfer?(length: number): ArrayBuffer };
 
 export class SessionDuplex extends ConnDuplex {
-  constructor(conn: Conn) {
+  private readonly copies: boolean;
+
+  constructor(conn: TlsConn) {
     super(conn, {});
+    this.copies = conn instanceof NativeTlsConn;
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
     super._write(chunk, encoding, (error) => {
-      giveBack(chunk);
+      if (this.copies) giveBack(chunk);
       done(error);
     });
   }
 
   override _writev(chunks: Piled[], done: Done): void {
     super._writev(chunks, (error) => {
-      for (const { chunk } of chunks) giveBack(chunk);
+      if (this.copies) for (const { chunk } of chunks) giveBack(chunk);
       done(error);
     });
   }
