@@ -102,8 +102,8 @@ export class NodeServer implements AsyncDisposable {
  *
  * The address is one of serve's, or a Listener, which is closed with the server. Over one of tlsListen's the
  * program is one of https: `request.socket.encrypted` is true, and the rest of a TLSSocket that programs ask
- * for is there with the first request. The server behaves as if it had been told to listen: it emits "listening", its timeouts hold, its close() stops listening.
- * Resolves once it listens; fails as listen.
+ * for is there with the first request. The server behaves as if it had been told to listen: it emits
+ * "listening", its timeouts hold, its close() stops listening. Resolves once it listens; fails as listen.
  *
  * @example
  * import { serveNode } from "coronet/http";

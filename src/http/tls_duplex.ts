@@ -4,7 +4,6 @@
  * What Express, Fastify and others ask of it decides what they take a request for: `encrypted` makes it
  * one of https, the certificate says whose it is.
  */
-
 import type { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 import { ConnDuplex } from "../net/to_duplex.ts";

@@ -23,7 +23,6 @@ import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
 import { FetchError, type FetchPhase, failureOf } from "./errors.ts";
 import type { ClientSettings } from "./options.ts";
 import type { Origin } from "./origin.ts";
-
 import { giveResponseParser, type ResponseParser, takeResponseParser } from "./parser.ts";
 import { ONLY_HTTP2 } from "./tls.ts";
 
