@@ -10,6 +10,7 @@ import { Response } from "../../http/response.ts";
 import { askControl } from "../control.ts";
 import { ownIds } from "../own.ts";
 import { PROFILES, type ProfileKind, profile } from "../profile/profile.ts";
+import { type AllTops, ORDERS, type Order, type Top, takeTop } from "../top.ts";
 import { isTracing, trace } from "../trace/trace.ts";
 import type { Access, Refusal } from "./access.ts";
 import { asset, PUBLIC, SAFE } from "./assets.ts";
@@ -17,7 +18,7 @@ import { type ConnQuery, closeConn, connTable } from "./conns_view.ts";
 import type { Contention } from "./contention.ts";
 import { type GoroutineQuery, goroutineDetail, goroutineTable } from "./goroutines.ts";
 import type { Live } from "./live.ts";
-import { socketOf } from "./numbers.ts";
+import { askOthers, socketOf } from "./numbers.ts";
 import { objectList, waitGraph } from "./objects_view.ts";
 import { dumpText, reports } from "./reports.ts";
 
@@ -95,6 +96,22 @@ async function profileFile(params: URLSearchParams, signal: AbortSignal): Promis
   return file(bytes, "application/octet-stream", `${kind}-${process.pid}.pprof`);
 }
 
+/** Less than `coronet top` waits for all of them. */
+const TOP_MS = 3000;
+
+/** For `coronet top`: this thread, the other ones and worker processes. */
+async function topOfAll(params: URLSearchParams): Promise<AllTops> {
+  const rows = whole(params, "rows");
+  const order = ORDERS.find((each): each is Order => each === params.get("order"));
+  const options = {
+    filter: text(params, "filter")?.slice(0, 500) ?? "",
+    ...(rows === undefined ? {} : { rows }),
+    ...(order === undefined ? {} : { order }),
+  };
+  const { answers, silent } = await askOthers("top", options, TOP_MS);
+  return { tops: [takeTop(options), ...(answers as Top[])], silent };
+}
+
 type Params = URLSearchParams;
 type Get = (sources: Sources, params: Params, signal: AbortSignal) => unknown;
 
@@ -109,6 +126,7 @@ const GETS: Record<string, Get> = {
   conns: (_sources, params) => connTable(tableQuery(params)),
   objects: ({ contention }) => ({ ...(objectList(contention) as object), graph: waitGraph() }),
   own: () => ({ goroutines: ownIds() }),
+  top: (_sources, params) => topOfAll(params),
   reports: () => reports(),
   dump: async () => file(await dumpText(), "text/plain; charset=utf-8", "dump.txt"),
   trace: () =>

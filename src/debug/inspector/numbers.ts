@@ -119,6 +119,18 @@ export function socketOf(thread: string): string | undefined {
   return otherSockets().find((path) => path.endsWith(`/${thread}.sock`));
 }
 
+/** Asks all others one question: what those said who answered in time, and how many did not. */
+export async function askOthers(
+  command: string,
+  argument: unknown,
+  patience: number,
+): Promise<{ answers: unknown[]; silent: number }> {
+  const asked = otherSockets().map((path) => askControl(path, command, argument, patience, false));
+  const settled = await Promise.allSettled(asked);
+  const answers = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  return { answers, silent: settled.length - answers.length };
+}
+
 /** Asks the others, one question at a time for each. */
 export class Others {
   private paths: string[] = [];
