@@ -65,11 +65,11 @@ export class NodeServer implements AsyncDisposable {
    */
   async shutdown(options: { deadline?: Date } = {}): Promise<void> {
     const { bridge } = this;
+    const { deadline } = options;
+    using limit = deadline === undefined ? undefined : withDeadline(background(), deadline)[0];
     bridge.stop();
     await this.stopListening();
-    const { deadline } = options;
-    if (deadline === undefined) return await bridge.allLeft();
-    using limit = withDeadline(background(), deadline)[0];
+    if (limit === undefined) return await bridge.allLeft();
     const stop = afterFunc(limit, () => bridge.closeAll());
     await bridge.allLeft();
     stop();
