@@ -1,6 +1,6 @@
 /** inspector_threads.test.ts: what the inspector shows of another thread than the one that serves its page. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -147,6 +147,17 @@ describe("another thread, in the inspector", { timeout: 60_000 }, () => {
       const response = await ask(`profile?kind=cpu&seconds=1&thread=${other}`);
       return response.status === 200;
     });
+  });
+
+  test("threads of a program that has a page by CORONET_INSPECT alone can be chosen", async (t) => {
+    const place = mkdtempSync(join(tmpdir(), "coronet-inspector-"));
+    t.after(() => rmSync(place, { recursive: true, force: true }));
+    const env = { CORONET_INSPECT: "127.0.0.1:0", CORONET_DEBUG_DIR: place };
+    await using program = new Child("debugging", [], { env });
+    await program.line();
+    const { pid } = program.process;
+    await until("both threads have a socket", () => readdirSync(place).length === 2);
+    assert.ok(readdirSync(place).includes(`${pid}.1.sock`), String(readdirSync(place)));
   });
 
   test("what is wrong is said as by the thread that serves the page", async () => {

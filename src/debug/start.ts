@@ -8,6 +8,7 @@
  *   CORONET_DEBUG_DIR     the directory of control sockets
  *   CORONET_INSPECT       where the inspector's page is served: an address, or 1 for a free port
  *   CORONET_INSPECT_TOKEN its token; a random one by default
+ *   CORONET_INSPECT_THREADS  set by the page's thread for the process's others: each opens its control socket
  *   CORONET_TRACEBACK     all: the registry alone, with a stack of every go()
  */
 import { writeSync } from "node:fs";
