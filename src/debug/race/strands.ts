@@ -83,7 +83,7 @@ const awaitedBy = new WeakMap<Promise<unknown>, Promise<unknown>>();
  * with the timer's strand, if it was one: whoever runs them has nothing to say to the one that waits.
  */
 const failures = new WeakMap<Promise<unknown>, Strand | undefined>();
-/** The one that runs, or ran last. */
+/** The reaction that runs. */
 let reaction: Promise<unknown> | undefined;
 
 function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
@@ -94,24 +94,32 @@ function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined)
   }
   awaitedBy.set(promise, parent);
   if (hosting && parent === latest) failures.set(promise, firing);
+  // The wait's own promise takes the error over from that one.
+  else if (failures.has(parent)) failures.set(promise, failures.get(parent));
 }
 
 function onSettled(promise: Promise<unknown>): void {
-  if (promise === reaction && failures.has(promise)) {
-    const release = failures.get(promise)?.release();
+  const made = madeIn.get(promise);
+  if (made === currentStep() || made === OF_A_WAIT) return;
+  if (reaction !== undefined && failures.has(reaction)) {
+    const release = failures.get(reaction)?.release();
     if (release !== undefined) settledBy.set(promise, release);
     return;
   }
-  const made = madeIn.get(promise);
-  if (made === currentStep() || made === OF_A_WAIT) return;
   if (hosting && firing === undefined) return;
   settledBy.set(promise, currentStrand().release());
+}
+
+function onAfter(): void {
+  endStep();
+  reaction = undefined;
 }
 
 function onBefore(promise: Promise<unknown>): void {
   endStep();
   endHosting();
   reaction = promise;
+  if (failures.has(promise)) return;
   const awaited = awaitedBy.get(promise);
   const release = awaited === undefined ? undefined : settledBy.get(awaited);
   if (release !== undefined) currentStrand().acquire(release);
@@ -176,7 +184,7 @@ export function followStrands(): () => void {
   const unhook = promiseHooks.createHook({
     init: onInit as never,
     before: onBefore as never,
-    after: endStep as never,
+    after: onAfter as never,
     settled: onSettled as never,
   }) as () => void;
   return () => {
