@@ -272,14 +272,18 @@ describe("what it answers", () => {
     const text = await liveUntil(inspector, /event: history\ndata: .*\n/);
     const ticks = JSON.parse(/event: history\ndata: (.*)\n/.exec(text)?.[1] as string) as {
       time: number;
-      states: Record<string, number>;
-      threads: { read: number; goroutines: number; open: number }[];
+      threads: {
+        read: number;
+        goroutines: number;
+        open: number;
+        states: Record<string, number>;
+      }[];
     }[];
     const tick = ticks.find(({ threads }) => (threads[0]?.read ?? 0) > 0);
     assert.ok(tick !== undefined && ticks.indexOf(tick) < ticks.length - 1, text);
     assert.equal(tick.threads[0]?.goroutines, 2);
     assert.equal(tick.threads[0]?.open, 3);
-    assert.equal(tick.states.io, 2);
+    assert.equal(tick.threads[0]?.states.io, 2);
     assert.equal(ticks.at(-1)?.threads[0]?.goroutines, 2, "its own are not counted");
   });
 

@@ -5,11 +5,13 @@
  * CORONET_INSPECTOR_PAIRS=9000 lists 18,000 connections.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { Profile } from "pprof-format";
 import { Child } from "./child.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -180,6 +182,53 @@ describe("the inspector's page in Chromium", { skip }, () => {
     await go(page, "reports");
     await page.waitForSelector(".verdicts .bad");
     assert.match(String(await page.textContent("#view")), /goroutine \d+ \[both\] ──mutex/);
+    await context.close();
+  });
+
+  test("a thread is chosen: its goroutines, connections, poller, trace and profiles", async () => {
+    const { page, context, complaints } = await open();
+    const picture = (view: string): Promise<unknown> =>
+      page.screenshot({ path: join(pictures, `${view}-thread-dark.png`) });
+    await page.waitForSelector(".threads:not([hidden])");
+    await page.selectOption(".threads", { index: 1 });
+    await go(page, "goroutines");
+    await page.waitForFunction(() => document.querySelector(".grid")?.dataset.drawn === "2");
+    await picture("goroutines");
+    await go(page, "connections");
+    await page.waitForFunction(() => document.querySelector(".grid")?.dataset.drawn === "2");
+    await picture("connections");
+    await go(page, "poller");
+    const live = ".part.goroutines .value";
+    await page.waitForFunction(
+      (selector) => document.querySelector(selector)?.textContent === "2",
+      live,
+    );
+    await page.click(".part.timers");
+    await picture("poller");
+    await go(page, "trace");
+    await page.click("#view button.primary");
+    await page.waitForSelector('#view button.primary[aria-pressed="true"]');
+    await page.waitForTimeout(300);
+    await page.click("#view button.primary");
+    await page.waitForSelector(".timeline[data-tracks]");
+    // The poller's track, the talker's and the listener's.
+    assert.equal(await page.getAttribute(".timeline", "data-tracks"), "3");
+    await picture("trace");
+    await page.selectOption("#view select", "1");
+    for (const label of ["CPU", "Heap"]) {
+      const saved = page.waitForEvent("download");
+      await page.click(`#view button:text-is("${label}")`);
+      const path = await (await saved).path();
+      const names = Profile.decode(gunzipSync(readFileSync(path))).stringTable.strings.join(" ");
+      assert.doesNotMatch(names, /busyClient|acceptLoop/, label);
+    }
+    await page.selectOption(".threads", { index: 0 });
+    await go(page, "poller");
+    await page.waitForFunction(
+      (selector) => Number(document.querySelector(selector)?.textContent) > 2,
+      live,
+    );
+    assert.deepEqual(complaints, []);
     await context.close();
   });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
@@ -11,6 +12,7 @@ import { topFrame, topText } from "../src/cli/view/top_frame.ts";
 import { shareMeters } from "../src/debug/index.ts";
 import { type Top, takeTop } from "../src/debug/top.ts";
 import { listen, pipe } from "../src/index.ts";
+import { lacksIPv6 } from "../testing/conns.ts";
 import { Child, type Ended } from "./child.ts";
 import { until } from "./served.ts";
 import { noScript, Terminal } from "./terminal.ts";
@@ -19,21 +21,30 @@ const main = resolve(import.meta.dirname, "../src/cli/main.js");
 
 async function started(
   t: TestContext,
-): Promise<{ child: Child; pid: string; folder: string; addr: string }> {
+  more: NodeJS.ProcessEnv = {},
+): Promise<{ child: Child; pid: string; folder: string; addr: string; stderr(): string }> {
   const folder = mkdtempSync(join(tmpdir(), "coronet-top-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const child = new Child("debugging", [], {
-    env: { CORONET_DEBUG: "1", CORONET_DEBUG_DIR: folder, CORONET_DEBUG_LOCKS: "0" },
+    env: { CORONET_DEBUG: "1", CORONET_DEBUG_DIR: folder, CORONET_DEBUG_LOCKS: "0", ...more },
   });
   t.after(() => child.kill());
+  let stderr = "";
+  child.process.stderr.on("data", (text) => {
+    stderr += text;
+  });
   const addr = await child.line();
   await until("both sockets are there", () => readdirSync(folder).length === 2);
-  return { child, pid: String(child.process.pid), folder, addr };
+  return { child, pid: String(child.process.pid), folder, addr, stderr: () => stderr };
 }
 
 function coronet(folder: string, ...args: string[]): Promise<Ended> {
+  return coronetWith({ CORONET_DEBUG_DIR: folder }, ...args);
+}
+
+function coronetWith(more: NodeJS.ProcessEnv, ...args: string[]): Promise<Ended> {
   return new Promise((done) => {
-    const env = { ...process.env, CORONET_DEBUG_DIR: folder };
+    const env = { ...process.env, ...more };
     const child = execFile(process.execPath, [main, "top", ...args], { env }, (_, stdout, stderr) =>
       done({ status: child.exitCode, signal: child.signalCode, stdout, stderr }),
     );
@@ -131,7 +142,117 @@ describe("coronet top", { timeout: 90_000 }, () => {
   });
 });
 
+describe("coronet top with an inspector's address", { timeout: 90_000 }, () => {
+  const token = "a-token-of-the-tests-own";
+
+  /** The address as the inspector prints it, of a process with two threads. */
+  async function inspected(
+    t: TestContext,
+    where = "127.0.0.1:0",
+  ): Promise<Awaited<ReturnType<typeof started>> & URLs> {
+    const env = { CORONET_INSPECT: where, CORONET_INSPECT_TOKEN: token };
+    const program = await started(t, env);
+    await until("the inspector runs", () => program.stderr().includes("#token="));
+    const url = /http:\S+/.exec(program.stderr())?.[0] as string;
+    return { ...program, url, place: new URL(url).host };
+  }
+
+  interface URLs {
+    url: string;
+    place: string;
+  }
+
+  const once = ["--once", "--interval", "0.2"] as const;
+
+  test("shows what the control sockets would, and nothing of the inspector's own", async (t) => {
+    const { pid, addr, url, place } = await inspected(t);
+    // Where sockets are is not asked.
+    const env = { CORONET_DEBUG_DIR: "/nonexistent" };
+    const [text, json, bare] = await Promise.all([
+      coronetWith(env, url, ...once),
+      coronetWith(env, url, ...once, "--json", "--filter", `${addr}->`, "--sort", "age"),
+      coronetWith({ ...env, CORONET_INSPECT_TOKEN: token }, place, ...once, "--json"),
+    ]);
+    assert.deepEqual([text.status, text.stderr], [0, ""]);
+    assert.match(text.stdout, new RegExp(`^ coronet top {3}process ${pid}, 2 threads`));
+    assert.match(text.stdout, /\n goroutines +24 live +0 runnable/);
+    assert.match(text.stdout, /\n thread 0 .*\n thread \d+ /);
+    const tops = JSON.parse(json.stdout) as Top[];
+    assert.deepEqual(
+      tops.map(({ open, matching, conns }) => [open, matching, conns.length]),
+      [
+        [41, 20, 20],
+        [0, 0, 0],
+      ],
+    );
+    const ages = tops[0]?.conns.map(({ ageMs }) => ageMs) ?? [];
+    assert.deepEqual(
+      ages,
+      [...ages].sort((a, b) => b - a),
+    );
+    assert.equal((JSON.parse(bare.stdout) as Top[]).length, 2, bare.stderr);
+  });
+
+  test("takes an address of IPv6, with and without http://", {
+    skip: lacksIPv6() ?? false,
+  }, async (t) => {
+    const { url, place } = await inspected(t, "[::1]:0");
+    assert.match(place, /^\[::1\]:\d+$/);
+    const answers = await Promise.all([
+      coronetWith({}, url, ...once, "--json"),
+      coronetWith({}, `${place}#token=${token}`, ...once, "--json"),
+    ]);
+    for (const { status, stdout, stderr } of answers) {
+      assert.deepEqual([status, stderr], [0, ""]);
+      assert.equal((JSON.parse(stdout) as Top[]).length, 2);
+    }
+  });
+
+  test("says what is wrong: no token, a wrong one, nobody there, no inspector", async (t) => {
+    const { addr, place } = await inspected(t);
+    const gone = await listen("tcp", "127.0.0.1:0");
+    const nobody = String(gone.addr);
+    await gone.close();
+    const other = createServer((_, response) => response.end("hello"));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    t.after(() => other.close());
+    const { port } = other.address() as { port: number };
+    const say = async (target: string): Promise<string> => {
+      const { status, stderr } = await coronetWith({}, target, "--once");
+      assert.equal(status, 1, target);
+      return stderr;
+    };
+    const [without, wrong, ended, strange, form, path] = await Promise.all([
+      say(addr),
+      say(`http://${place}/#token=not-the-token-at-all`),
+      say(`${nobody}#token=${token}`),
+      say(`:${port}/#token=${token}`),
+      say("http://[::1"),
+      say("/nonexistent/1.0.sock"),
+    ]);
+    assert.match(without, /wants its token.*CORONET_INSPECT_TOKEN/);
+    assert.match(wrong, /refuses that token/);
+    assert.match(ended, /nobody can be asked at 127\.0\.0\.1:\d+: ECONNREFUSED/);
+    assert.match(strange, /no inspector answers there \(200\)/);
+    assert.match(form, /an inspector's address is http:/);
+    assert.match(path, /\/nonexistent\/1\.0\.sock: .*ENOENT/);
+  });
+});
+
 describe("its frame", () => {
+  test("names the worker processes that an inspector knows", (t) => {
+    t.after(shareMeters());
+    const now = takeTop();
+    const threads = [1, 1, 7].map((pid, thread) => ({
+      now: { ...now, meters: { ...now.meters, pid, thread } },
+      before: undefined,
+    }));
+    const state = { order: "sent", filter: "", typing: false, paused: false, keys: true } as const;
+    const text = topText({ pid: 1, threads, silent: 0, ...state }).join("\n");
+    assert.match(text, /process 1 and 1 worker, 3 threads/);
+    assert.match(text, /\n thread 0 .*\n thread 1 .*\n 7\.2 /);
+  });
+
   test("fits every size, and its order is the one asked for", async (t) => {
     t.after(shareMeters());
     await using listener = await listen("tcp", "127.0.0.1:0");

@@ -6,6 +6,12 @@
  * are no less than 0; duration events of a track that lie inside each other; async events that have an
  * id and come in pairs; flow events whose start comes first and that stand in a slice; metadata and
  * counters with the arguments that they need.
+ *
+ * And what Perfetto's importer makes of them beyond that (its src/trace_processor/importers: json/, common/
+ * slice_tracker and flow_tracker; docs/getting-started/other-formats.md): it reads entries in the order of time,
+ * those of one time as they stand in the file, and keeps a stack for each track, to the nanosecond. It leaves
+ * out a slice that reaches beyond the one below it, an arrow that finds no slice on the stack or whose name
+ * (id, category, name) was used before. pid and tid are 32 bits wide; tracks have the names of metadata.
  */
 
 interface Entry {
@@ -37,6 +43,101 @@ const METADATA = new Map([
 /** Times are written in µs with three places; two that were one may differ by so much. */
 const ROUNDING = 0.002;
 
+/** What has begun on a track, in ns. */
+type Stack = { from: number; to: number }[];
+
+const nanoseconds = (us: unknown): number => Math.round((us as number) * 1000);
+const UINT32 = 2 ** 32;
+
+/** Reads entries as Perfetto does. */
+class Importer {
+  readonly problems: string[] = [];
+  private readonly stacks = new Map<string, Stack>();
+  private readonly flows = new Set<string>();
+  private readonly async = new Map<string, string[]>();
+
+  run(entries: readonly Entry[]): void {
+    const timed = entries.filter(({ ph }) => ph !== "M");
+    const sorted = [...timed].sort((a, b) => nanoseconds(a.ts) - nanoseconds(b.ts));
+    const at = timed.findIndex((entry, i) => entry !== sorted[i]);
+    if (at !== -1) this.bad(timed[at] as Entry, "it does not stand in the order of time");
+    for (const entry of sorted) this.take(entry);
+  }
+
+  private bad(entry: Entry, what: string): void {
+    if (this.problems.length < 50) this.problems.push(`${JSON.stringify(entry)}: ${what}`);
+  }
+
+  private take(entry: Entry): void {
+    const { ph, pid, tid, ts, dur } = entry;
+    if (Math.abs(nanoseconds(ts) / 1000 - (ts as number)) > 1e-6) {
+      this.bad(entry, "ts is finer than a nanosecond");
+    }
+    const key = `${pid} ${tid}`;
+    const stack = this.stacks.get(key) ?? [];
+    this.stacks.set(key, stack);
+    if (ph === "X") this.begin(entry, stack, nanoseconds(ts) + nanoseconds(dur));
+    else if (ph === "i") this.begin(entry, stack, nanoseconds(ts));
+    else if (ph === "s" || ph === "f") this.flow(entry, stack);
+    else if (ph === "b" || ph === "e") this.asyncOf(entry);
+  }
+
+  private begin(entry: Entry, stack: Stack, to: number): void {
+    const from = nanoseconds(entry.ts);
+    for (let top = stack.at(-1); top !== undefined && top.to <= from; top = stack.at(-1))
+      stack.pop();
+    const around = stack.at(-1);
+    if (around !== undefined && to > around.to) {
+      this.bad(
+        entry,
+        `it reaches beyond the slice ${around.from}..${around.to} (ns) that it is in`,
+      );
+    } else stack.push({ from, to });
+  }
+
+  private flow(entry: Entry, stack: Stack): void {
+    const { ph, id, cat, name, ts } = entry;
+    const top = stack.at(-1);
+    const time = nanoseconds(ts);
+    if (top === undefined) this.bad(entry, "no slice has begun on its track");
+    // The importer takes one that is over as well; the arrow would point to what was before.
+    else if (top.to < time) this.bad(entry, "the last slice of its track is over");
+    const key = JSON.stringify([id, cat, name]);
+    if (ph === "f") {
+      if (!this.flows.has(key)) this.bad(entry, "an arrow's end stands before its start");
+    } else if (this.flows.has(key)) this.bad(entry, "the arrow's id has been used");
+    else this.flows.add(key);
+  }
+
+  /** Those of one category and id are a stack of their own. */
+  private asyncOf(entry: Entry): void {
+    const { ph, pid, id, cat, name } = entry;
+    const key = JSON.stringify([pid, cat, id]);
+    const stack = this.async.get(key) ?? [];
+    this.async.set(key, stack);
+    if (ph === "b") stack.push(String(name));
+    else if (stack.pop() !== name) this.bad(entry, "it ends another one than the innermost");
+  }
+}
+
+/** Every track has one name, and so has every process. */
+function namesMissing(entries: readonly Entry[]): string[] {
+  const names = new Map<string, number>();
+  for (const { ph, name, pid, tid } of entries) {
+    if (ph !== "M") continue;
+    const key = name === "process_name" ? `process ${pid}` : `${name} ${pid} ${tid}`;
+    names.set(key, (names.get(key) ?? 0) + 1);
+  }
+  const problems = [...names].filter(([, n]) => n > 1).map(([key]) => `${key} is given twice`);
+  const wanted = new Set<string>();
+  for (const { ph, pid, tid } of entries) {
+    if (ph === "M") continue;
+    wanted.add(`process ${pid}`).add(`thread_name ${pid} ${tid}`);
+  }
+  for (const key of wanted) if (!names.has(key)) problems.push(`${key} is missing`);
+  return problems;
+}
+
 class Checker {
   readonly problems: string[] = [];
   readonly slices = new Map<string, Slice[]>();
@@ -57,7 +158,11 @@ class Checker {
       return;
     }
     if (typeof name !== "string" || name === "") bad("name is no text");
-    if (!Number.isInteger(pid) || !Number.isInteger(tid)) bad("pid or tid is no integer");
+    for (const number of [pid, tid] as number[]) {
+      if (!Number.isInteger(number) || number < 0 || number >= UINT32) {
+        bad("pid or tid is no integer of 32 bits");
+      }
+    }
     if (typeof ts !== "number" || !(ts >= 0)) {
       bad("ts is no time");
       return;
@@ -186,5 +291,9 @@ export function traceProblems(text: string): string[] {
     checker.check(index, entry);
   });
   checker.finish();
-  return checker.problems;
+  // What is no entry at all has been said; nothing more can be said of it.
+  if (checker.problems.length > 0) return checker.problems;
+  const importer = new Importer();
+  importer.run(trace.traceEvents);
+  return [...importer.problems, ...namesMissing(trace.traceEvents)];
 }

@@ -1,18 +1,18 @@
 /** top.ts: `coronet top`, the numbers of another process while it runs. */
 import { setTimeout as pause } from "node:timers/promises";
-import { askControl, ControlError, controlPaths } from "../debug/control.ts";
-import { ORDERS, type Order, type Top } from "../debug/top.ts";
-import { type Arguments, Failure, UsageError } from "./arguments.ts";
+import { ORDERS, type Order } from "../debug/top.ts";
+import { type Arguments, UsageError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { print, printable } from "./output.ts";
 import { aborted, Shutdown } from "./shutdown.ts";
+import { Target } from "./top_target.ts";
 import { Screen } from "./view/screen.ts";
 import { type TopModel, topFrame, topText } from "./view/top_frame.ts";
 import { canDraw, glyphs, wantsColours } from "./view/view.ts";
 
 const help = `coronet top: the goroutines, connections and rates of a running process, live
 
-Usage: coronet top PID|PATH [options]
+Usage: coronet top PID|ADDR [options]
 
   --interval S   seconds between two looks; 1 when left out
   --sort ORDER   connections by ${ORDERS.join(", ")}; bytes when left out
@@ -24,71 +24,21 @@ Keys: q quits, s sorts by the next order, / filters, p pauses. Without a termina
 printed at every interval.
 
 The process must have been started with CORONET_DEBUG=1 in its environment, with
-node --import coronet/debug, or have called startDebugging(): it then has a control socket, which
-PATH names, for each of its threads.
+node --import coronet/debug, or have called startDebugging(): it then has a control socket for each
+of its threads. Where an inspector runs, its worker processes' too, ADDR is what the inspector
+printed, http://HOST:PORT/#token=…, or HOST:PORT with the token in CORONET_INSPECT_TOKEN; it may
+also be the path of one control socket.
 
 Examples:
   coronet top 4711
-  coronet top 4711 --once --sort age`;
-
-const ROWS = 200;
+  coronet top 4711 --once --sort age
+  coronet top 'http://127.0.0.1:9000/#token=…'`;
 
 function orderOf(args: Arguments): Order {
   const text = args.text("sort") ?? "bytes";
   const order = ORDERS.find((each) => each === text);
   if (order !== undefined) return order;
   throw new UsageError(`coronet top: --sort takes ${ORDERS.join(", ")}, not "${text}"`);
-}
-
-/** Asks all threads of a process, again and again. */
-class Target {
-  private readonly target: string;
-  order: Order;
-  filter: string;
-  private before = new Map<number, Top>();
-  private latest: TopModel | undefined;
-
-  constructor(target: string, order: Order, filter: string) {
-    this.target = target;
-    this.order = order;
-    this.filter = filter;
-  }
-
-  /** What they say now. Fails when nobody can be asked, or nobody answers. */
-  async look(): Promise<TopModel> {
-    const { order, filter } = this;
-    const paths = pathsOf(this.target);
-    const asked = paths.map((path) => askControl(path, "top", { rows: ROWS, order, filter }));
-    const answers = await Promise.allSettled(asked);
-    const tops = answers.flatMap((each) =>
-      each.status === "fulfilled" ? [each.value as Top] : [],
-    );
-    if (tops.length === 0) {
-      const [first] = answers as [PromiseRejectedResult];
-      throw failureOf(first.reason);
-    }
-    const threads = tops
-      .sort((a, b) => a.meters.thread - b.meters.thread)
-      .map((now) => ({ now, before: this.before.get(now.meters.thread) }));
-    this.before = new Map(tops.map((top) => [top.meters.thread, top]));
-    const pid = (tops[0] as Top).meters.pid;
-    const silent = paths.length - tops.length;
-    const state = { order, filter, typing: false, paused: false, keys: false };
-    this.latest = { pid, threads, silent, ...state };
-    return this.latest;
-  }
-}
-
-function failureOf(error: unknown): unknown {
-  return error instanceof ControlError ? new Failure(error.message) : error;
-}
-
-function pathsOf(target: string): string[] {
-  try {
-    return controlPaths(target);
-  } catch (error) {
-    throw failureOf(error);
-  }
 }
 
 /** The live screen. */
@@ -215,7 +165,7 @@ export const topCommand: Command = {
     once: { type: "boolean" },
     json: { type: "boolean" },
   },
-  positionals: ["PID|PATH"],
+  positionals: ["PID|ADDR"],
   help,
   run,
 };

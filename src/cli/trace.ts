@@ -30,7 +30,7 @@ function secondsOf(args: Arguments): number {
 async function record(path: string, seconds: number): Promise<string> {
   const milliseconds = seconds === 0 ? undefined : seconds * 1000;
   const patience = (milliseconds ?? 0) + 30_000;
-  return (await askControl(path, "trace", { milliseconds }, patience)) as string;
+  return (await askControl(path, "trace", { milliseconds }, { patience })) as string;
 }
 
 async function run(args: Arguments): Promise<number> {

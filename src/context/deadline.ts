@@ -4,6 +4,7 @@
  * A deadline later than the parent's would never be seen: such a context has the parent's deadline and
  * no timer. A timer runs only while the context is watched (scope.ts); before, the clock is asked.
  */
+import { observer } from "../runtime/observer.ts";
 import { runtime } from "../runtime/runtime.ts";
 import { milliseconds, Timer } from "../runtime/timers.ts";
 import { type CancelFunc, type OwnedContext, owned, withCancel } from "./cancel.ts";
@@ -35,6 +36,8 @@ class DeadlineScope extends Scope {
     this.wall = wall;
     this.reason = reason;
     this.timer = undefined;
+    // What its end tells comes after whoever set the deadline, whoever watches it.
+    if (observer.released !== null) observer.released(this, "cancel");
   }
 
   override get wallDeadline(): number {
@@ -42,6 +45,7 @@ class DeadlineScope extends Scope {
   }
 
   expire(): void {
+    if (observer.acquired !== null) observer.acquired(this, "cancel");
     this.finish(new End(this.until, "deadline", this.reason));
   }
 

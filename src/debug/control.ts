@@ -14,8 +14,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
 
-/** Answers a request; what it gives must be something that JSON can say. */
-export type ControlHandler = (argument: unknown) => unknown;
+/**
+ * Answers a request; what it gives must be something that JSON can say. The signal is aborted when who asked
+ * has gone.
+ */
+export type ControlHandler = (argument: unknown, gone: AbortSignal) => unknown;
 
 const LONGEST_REQUEST = 65_536;
 const PATIENCE_MS = 5000;
@@ -51,7 +54,7 @@ function checkFolder(folder: string): void {
   );
 }
 
-async function answer(line: string): Promise<string> {
+async function answer(line: string, gone: AbortSignal): Promise<string> {
   const [, command = "", argument = ""] = /^(\S*)\s*(.*)$/.exec(line) ?? [];
   try {
     const handler = handlers.get(command);
@@ -60,7 +63,7 @@ async function answer(line: string): Promise<string> {
         `unknown command "${command}"; known: ${[...handlers.keys()].sort().join(", ")}`,
       );
     }
-    const ok = await handler(argument === "" ? undefined : JSON.parse(argument));
+    const ok = await handler(argument === "" ? undefined : JSON.parse(argument), gone);
     return JSON.stringify({ ok: ok ?? null });
   } catch (error) {
     return JSON.stringify({ error: error instanceof Error ? error.message : String(error) });
@@ -70,16 +73,18 @@ async function answer(line: string): Promise<string> {
 function serve(socket: Socket): void {
   let rest = "";
   let last = Promise.resolve();
+  const gone = new AbortController();
   socket.unref();
   socket.setEncoding("utf8");
   socket.on("error", () => socket.destroy());
+  socket.on("close", () => gone.abort());
   socket.on("data", (text: string) => {
     const lines = (rest + text).split("\n");
     rest = lines.pop() as string;
     if (rest.length > LONGEST_REQUEST) socket.destroy();
     for (const line of lines) {
       last = last.then(async () => {
-        socket.write(`${await answer(line)}\n`);
+        socket.write(`${await answer(line, gone.signal)}\n`);
       });
     }
   });
@@ -181,22 +186,28 @@ function ownerOf(pid: string): number | undefined {
   }
 }
 
-/**
- * Asks one control socket; resolves to the answer. Rejects with ControlError. The question keeps the process
- * alive unless `referenced` is false.
- */
+export interface AskOptions {
+  /** How long nothing may come, in ms; 5,000 by default. */
+  patience?: number;
+  /** Whether the question keeps the process alive; true by default. */
+  referenced?: boolean;
+  /** Aborted when the answer is not wanted any more: whoever is asked then learns that too. */
+  signal?: AbortSignal;
+}
+
+/** Asks one control socket; resolves to the answer. Rejects with ControlError. */
 export function askControl(
   path: string,
   command: string,
   argument?: unknown,
-  patience: number = PATIENCE_MS,
-  referenced = true,
+  options: AskOptions = {},
 ): Promise<unknown> {
+  const { patience = PATIENCE_MS, referenced = true, signal } = options;
   const request = argument === undefined ? command : `${command} ${JSON.stringify(argument)}`;
   return new Promise((resolve, reject) => {
     const socket = dial(path);
     if (!referenced) socket.unref();
-    let text = "";
+    const parts: string[] = [];
     const fail = (why: string): void => {
       socket.destroy();
       reject(new ControlError(`${path}: ${why}`));
@@ -210,13 +221,17 @@ export function askControl(
     });
     socket.on("end", () => fail("the process closed the connection"));
     socket.on("data", (part: string) => {
-      text += part;
-      if (!text.endsWith("\n")) return;
+      parts.push(part);
+      // JSON has no other end of line; and what is long is put together once.
+      if (!part.endsWith("\n")) return;
       socket.destroy();
-      const { ok, error } = JSON.parse(text) as { ok?: unknown; error?: string };
+      const { ok, error } = JSON.parse(parts.join("")) as { ok?: unknown; error?: string };
       if (error === undefined) resolve(ok);
       else reject(new ControlError(`${path}: ${error}`));
     });
     socket.on("connect", () => socket.write(`${request}\n`));
+    const leave = (): void => fail("nobody wants the answer any more");
+    signal?.addEventListener("abort", leave);
+    socket.on("close", () => signal?.removeEventListener("abort", leave));
   });
 }

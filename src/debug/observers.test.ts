@@ -20,8 +20,8 @@ describe("attach", () => {
       attach({ released: (...args) => heard.push([name, ...args]) }),
     );
     const [object, waiter] = [{}, {}];
-    observer.released?.(object, "units", waiter, 3);
-    const args = [object, "units", waiter, 3];
+    observer.released?.(object, "units", waiter, 3, "key");
+    const args = [object, "units", waiter, 3, "key"];
     assert.deepEqual(heard, [
       ["a", ...args],
       ["b", ...args],

@@ -33,13 +33,13 @@ function together(calls: readonly Slot[]): Slot {
   const [first, second] = calls as [Slot, Slot];
   if (calls.length === 1) return first;
   if (calls.length === 2) {
-    return (a, b, c, d) => {
-      first(a, b, c, d);
-      second(a, b, c, d);
+    return (a, b, c, d, e) => {
+      first(a, b, c, d, e);
+      second(a, b, c, d, e);
     };
   }
-  return (a, b, c, d) => {
-    for (const call of calls) call(a, b, c, d);
+  return (a, b, c, d, e) => {
+    for (const call of calls) call(a, b, c, d, e);
   };
 }
 

@@ -8,6 +8,7 @@
  *   CORONET_DEBUG_DIR     the directory of control sockets
  *   CORONET_INSPECT       where the inspector's page is served: an address, or 1 for a free port
  *   CORONET_INSPECT_TOKEN its token; a random one by default
+ *   CORONET_INSPECT_THREADS  set by the page's thread for the process's others: each opens its control socket
  *   CORONET_TRACEBACK     all: the registry alone, with a stack of every go()
  */
 import { writeSync } from "node:fs";
@@ -60,8 +61,10 @@ function onSignal(signal: NodeJS.Signals, listener: () => void): () => void {
 
 onControl("dump", (options) => takeDump((options ?? {}) as DumpOptions));
 onControl("meters", () => gatherMeters());
-onControl("inspect", async (query) => (await import("./inspector/remote.ts")).answerRemote(query));
-onControl("numbers", async () => (await import("./inspector/numbers.ts")).answerNumbers());
+onControl("inspect", async (query, gone) =>
+  (await import("./inspector/remote.ts")).answerRemote(query, gone),
+);
+onControl("numbers", async () => (await import("./inspector/sample.ts")).answerNumbers());
 // Loaded when somebody asks: most programs are never traced.
 onControl("trace", async (options) => (await import("./trace/trace.ts")).answerTrace(options));
 
@@ -128,19 +131,25 @@ function isPreloaded(name: string): boolean {
   });
 }
 
+/** Told to this process's threads: a page may ask them. */
+const SHOWN_BELOW = "CORONET_INSPECT_THREADS";
+
 let started = false;
 
 /** Switches it on when the environment or node's command line asks for it; once. */
 export function startIfAsked(): void {
-  const { CORONET_DEBUG = "", CORONET_INSPECT: page = "" } = process.env;
+  const { CORONET_DEBUG = "", CORONET_INSPECT: page = "", [SHOWN_BELOW]: shown } = process.env;
   const asked = (CORONET_DEBUG !== "" && CORONET_DEBUG !== "0") || isPreloaded("coronet/debug");
-  if (started || !(asked || page !== "")) return;
+  if (started || !(asked || page !== "" || shown !== undefined)) return;
   started = true;
+  // Without a socket the page shows the others alone.
+  if (shown !== undefined && !asked && !isMainThread) openControl().catch(() => {});
   if (page !== "" && isMainThread) {
     const { CORONET_INSPECT_TOKEN: token } = process.env;
     // What this process starts would ask for the same address.
     delete process.env.CORONET_INSPECT;
     delete process.env.CORONET_INSPECT_TOKEN;
+    process.env[SHOWN_BELOW] = "1";
     import("./inspector/inspect.ts")
       .then(({ inspectAsAsked }) => inspectAsAsked(page, token))
       .catch((error: Error) => {

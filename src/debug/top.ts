@@ -12,6 +12,7 @@ import {
   type Traffic,
 } from "./meters/meters.ts";
 import { endpointName } from "./objects.ts";
+import { isOwnEndpoint } from "./own.ts";
 
 /** By what conns can be sorted: the largest first, of "idle" the one that moved something last. */
 export const ORDERS = ["bytes", "received", "sent", "age", "idle"] as const;
@@ -46,6 +47,13 @@ export interface Top {
   /** Open conns and listeners, and those of them that the filter lets through. */
   readonly open: number;
   readonly matching: number;
+}
+
+/** What an inspector says of all threads that it can ask. */
+export interface AllTops {
+  readonly tops: readonly Top[];
+  /** Threads that did not answer in time. */
+  readonly silent: number;
 }
 
 const ROWS = 50;
@@ -89,7 +97,7 @@ function connOf({ id, endpoint, since, last, bytesIn, bytesOut }: Traffic, now: 
 export function takeTop(options: TopOptions = {}): Top {
   const { order = "bytes", filter = "" } = options;
   const rows = Math.min(MOST_ROWS, Math.max(0, options.rows ?? ROWS));
-  const all = openTraffic();
+  const all = openTraffic().filter(({ endpoint }) => !isOwnEndpoint(endpoint));
   const matching =
     filter === ""
       ? all

@@ -174,6 +174,7 @@ class PlaceWaiter<T> extends SyncWaiter<T> {
 
   /** Out of the queue: there is a connection for it. */
   give(link: Link): void {
+    if (observer.acquired !== null) observer.acquired(link, "once", this);
     this.disarm();
     this.wake(this.wish.lease(link, this.wish.options));
   }
@@ -182,6 +183,7 @@ class PlaceWaiter<T> extends SyncWaiter<T> {
   admit(): void {
     this.disarm();
     this.unlink();
+    if (observer.acquired !== null) observer.acquired(this.pool, "place", this);
     if (observer.resumed !== null) observer.resumed(this);
     // At once, whatever the turn's budget: a promise that nobody has yet must not reject.
     this.resolve(this.pool.dial(this.wish, this.until));
@@ -275,7 +277,10 @@ export class Pool {
       if (link === undefined) return undefined;
       const { fd } = link.conn;
       fd.endWatch(link.watch as IdleWatch);
-      if (isFresh || fd.probe() === -EAGAIN) return this.reuse(link);
+      if (isFresh || fd.probe() === -EAGAIN) {
+        if (observer.acquired !== null) observer.acquired(link, "once");
+        return this.reuse(link);
+      }
       this.closedByPeer++;
       this.discard(link);
     }
@@ -287,6 +292,7 @@ export class Pool {
     const until = this.runtime.clock.now() + timeoutOf(options.timeout ?? null, "connect");
     const { backlog, size, waiters } = this;
     if (backlog === undefined || this.live < size) {
+      if (observer.acquired !== null && backlog !== undefined) observer.acquired(this, "place");
       this.live++;
       return this.dial(wish, until);
     }
@@ -327,6 +333,7 @@ export class Pool {
     const ms = idleTimeout === undefined ? DEFAULT_IDLE_MS : timeoutOf(idleTimeout, "idle");
     link.onUsed();
     link.conn.fd.forgetLimits();
+    if (observer.released !== null) observer.released(link, "once");
     const waiter = this.waiters.shift();
     if (waiter !== undefined) {
       waiter.give(this.reuse(link));
@@ -380,6 +387,7 @@ export class Pool {
 
   /** A connection is closed, or did not come about: its place is free. */
   onGone(): void {
+    if (observer.released !== null) observer.released(this, "place");
     this.live--;
     this.admit();
     if (this.live === 0) this.runtime.timers.disarm(this.alarm);

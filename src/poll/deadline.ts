@@ -13,6 +13,7 @@
  * deadline that moves later, or an operation that completes, costs no timer operation, and a timer
  * that lost the race does nothing.
  */
+import { observer } from "../runtime/observer.ts";
 import { Timer } from "../runtime/timers.ts";
 import { DEADLINE } from "../syscall/errno.ts";
 import type { FD } from "./fd.ts";
@@ -78,6 +79,7 @@ export class Deadlines {
   setUntil(side: Side, until: number): void {
     const state = this.sides[side];
     state.until = until;
+    if (observer.released !== null) observer.released(state.timer, "once");
     if (until <= this.now()) this.expire(side);
     else if (this.fd.isWaiting(side)) this.arm(side);
   }
@@ -116,8 +118,10 @@ export class Deadlines {
 
   /** True when the side's absolute deadline has passed: it beats data that is ready. */
   expired(side: Side): boolean {
-    const { until } = this.sides[side];
-    return until !== NEVER && until <= this.now();
+    const { until, timer } = this.sides[side];
+    if (until === NEVER || until > this.now()) return false;
+    if (observer.acquired !== null) observer.acquired(timer, "once");
+    return true;
   }
 
   /** An operation of this side has parked, or has made progress and waits on. */
@@ -147,6 +151,7 @@ export class Deadlines {
   onTimer(side: Side, now: number): void {
     const state = this.sides[side];
     if (state.until <= now) {
+      if (observer.acquired !== null) observer.acquired(state.timer, "once");
       this.expire(side);
       return;
     }

@@ -199,7 +199,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** The next chunk, of at most CHUNK_SIZE bytes; holds no buffer while it waits. */
   next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    if ((this.state & CLOSING) !== 0) return this.refuse("read", CLOSED, undefined);
+    if (this.refusal(undefined) !== 0) return this.refuse("read", CLOSED, undefined);
     if ((this.state & READ_LOCK) === 0) {
       if (this.expired(READER)) return this.refuse("read", DEADLINE, undefined);
       const chunk = this.tryChunk();
@@ -249,7 +249,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /** Waits until it is worth while to try readNow again. */
   waitReady(): Promise<void> {
-    if ((this.state & CLOSING) !== 0) return this.refuse("read", CLOSED, undefined);
+    if (this.refusal(undefined) !== 0) return this.refuse("read", CLOSED, undefined);
     if ((this.state & READ_LOCK) === 0) {
       if (this.expired(READER)) return this.refuse("read", DEADLINE, undefined);
       if (this.pd.rg === READY || (this.state & (READ_SHUT | UNREAD)) !== 0) {
@@ -696,6 +696,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     if ((this.state & CLOSING) !== 0) return;
     this.state |= CLOSING;
     if (observer.closed !== null) observer.closed(this.owner);
+    if (observer.released !== null) observer.released(this.owner, "once");
     this.evictAll(READER, CLOSED);
     this.evictAll(WRITER, CLOSED);
     for (const wake of this.rare?.closers ?? []) wake();
@@ -993,7 +994,10 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
   // ---- errors
 
   protected refusal(signal: AbortSignal | undefined): number {
-    if ((this.state & CLOSING) !== 0) return CLOSED;
+    if ((this.state & CLOSING) !== 0) {
+      if (observer.acquired !== null) observer.acquired(this.owner, "once");
+      return CLOSED;
+    }
     return signal?.aborted === true ? CANCELED : 0;
   }
 

@@ -34,8 +34,19 @@
  *   close → receive that sees it  released(chan, "close"), acquired(chan, "close", receiver)
  *   the end of a context or an abort → what it ends      released(signal or scope, "cancel"), acquired(it,
  *                                 "cancel", waiter) by a wait that it ends or a look at ctx.err
- *   afterFunc, Timer.func → start                released(timer, "once"), acquired(timer, "once", g)
- * Channels and atomics between threads say the same for this thread's side with "shared": what one
+ *   afterFunc → start                            released(it, "once"), acquired(it, "once", g)
+ *   a deadline → the failure that it causes      released(timer of the side, "once"), acquired(it, "once"); of a
+ *                                 context with "cancel"
+ *   close of a conn or listener → the failure that it causes      released(it, "once"), acquired(it, "once")
+ *   start or reset of a timer → what it does     armed(timer), fired(timer): a value on its channel, a
+ *                                 function, the end of a context
+ *   write of a SyncMap's key → who sees it       released(map, "key", , , key), acquired(map, "key", , , key);
+ *                                 a key that is taken out is released as "gone", all of them as "keys"; who asks
+ *                                 how many there are acquires "keys"
+ *   put → the get of that object  released(pool, "item", , , object), acquired(pool, "item", , , object)
+ *   a connection back to its pool → who gets it  released(link, "once"), acquired(link, "once")
+ *   a pooled connection gone → who opens one     the same of a pool with "place", where it is bounded
+ * Channels, atomics and tables between threads say the same for this thread's side with "shared": what one
  * goroutine of the thread released there may reach any other.
  */
 import type { Goroutine } from "./goroutine.ts";
@@ -54,6 +65,11 @@ export type SyncTag =
   | "close"
   | "end"
   | "cancel"
+  | "key"
+  | "gone"
+  | "keys"
+  | "item"
+  | "place"
   | "shared";
 
 /** What all conns of one listener have in common. */
@@ -62,6 +78,8 @@ export interface AcceptedBy {
   /** What it listens on. */
   readonly addr: object;
 }
+
+type Sync = (object: object, tag: SyncTag, waiter?: object, units?: number, key?: unknown) => void;
 
 export interface Observer {
   /** A goroutine was created, by the one that runs: its parent. */
@@ -86,11 +104,11 @@ export interface Observer {
   dequeued: ((waiter: object) => void) | null;
   /**
    * Gave something up that others take: the goroutine that runs, or the one that waits as `waiter`
-   * (the call comes before its resumed). `units` is how many of a Semaphore's.
+   * (the call comes before its resumed). `units` is how many of a Semaphore's, `key` what of a map or pool.
    */
-  released: ((object: object, tag: SyncTag, waiter?: object, units?: number) => void) | null;
+  released: Sync | null;
   /** Took it: the goroutine that runs, or the one that waits as `waiter` and will go on with it. */
-  acquired: ((object: object, tag: SyncTag, waiter?: object, units?: number) => void) | null;
+  acquired: Sync | null;
   /** A turn begins: the poller's ("poll") or the run queue's ("queue"), which wakes so many. */
   turn: ((from: "poll" | "queue", woken: number) => void) | null;
   /** An operation was complete but the turn's budget was used up: it goes on in a later turn. */
@@ -105,6 +123,8 @@ export interface Observer {
   closed: ((endpoint: object) => void) | null;
   /** A conn has gone to another thread ("out"), or come from one ("in"). */
   transferred: ((conn: object, direction: "out" | "in") => void) | null;
+  /** A timer of the runtime is set, for the first time or anew. */
+  armed: ((timer: object) => void) | null;
   /** A timer of the runtime fires, so many ms after its time. */
   fired: ((timer: object, late: number) => void) | null;
 }
@@ -126,5 +146,6 @@ export const observer: Observer = {
   accepted: null,
   closed: null,
   transferred: null,
+  armed: null,
   fired: null,
 };

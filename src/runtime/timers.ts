@@ -60,6 +60,7 @@ export class Timers {
   /** Arms a timer for `when`, or moves one that is armed. */
   arm(timer: Timer, when: number): void {
     timer.when = when;
+    if (observer.armed !== null) observer.armed(timer);
     if (timer.index === -1) this.heap.push(timer);
     else this.heap.update(timer);
     this.armHost();

@@ -145,10 +145,12 @@ export abstract class SharedAtomic<N extends number | bigint> implements Wakeabl
 
   /** Sets the value if it is `expected`; says whether it did. */
   compareAndSwap(expected: N, replacement: N): boolean {
-    this.noteChange();
+    if (observer.acquired !== null) observer.acquired(this, "shared");
     const { atomics, cells } = this;
     const before = this.check(expected);
-    return atomics.compareExchange(cells, 0, before, this.check(replacement)) === before;
+    if (atomics.compareExchange(cells, 0, before, this.check(replacement)) !== before) return false;
+    if (observer.released !== null) observer.released(this, "shared");
+    return true;
   }
 
   /**

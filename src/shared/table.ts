@@ -4,6 +4,7 @@
  * The rows and their locks are native/shared_table.c's; columns.ts says what a row's bytes mean. Each
  * operation is one native call, and so atomic: nobody sees half of a set, and two incr are both counted.
  */
+import { observer } from "../runtime/observer.ts";
 import type { SharedKernel } from "../syscall/kernel.ts";
 import {
   type Column,
@@ -113,6 +114,7 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
 
   /** Rows that are there. */
   get size(): number {
+    this.noteLook();
     return this.kernel.tableSize(this.id);
   }
 
@@ -122,6 +124,7 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
    */
   set(key: string, row: Partial<Row<C>>): void {
     const { pieces } = this;
+    this.noteChange();
     pieces.length = 0;
     for (const name in row) {
       const value = row[name];
@@ -135,6 +138,7 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
   get(key: string): Row<C> | undefined;
   get<K extends keyof C & string>(key: string, column: K): ColumnValue<C[K]> | undefined;
   get(key: string, name?: string): unknown {
+    this.noteLook();
     if (name !== undefined) {
       const column = this.column(name);
       const result = this.kernel.tableRead(this.id, checkKey(key), column.offset, column.length);
@@ -155,6 +159,8 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
     if (kind !== "int32" && kind !== "float64") {
       throw new TypeError(`column "${column}" is of type ${kind}, not a number`);
     }
+    this.noteLook();
+    this.noteChange();
     const sum = this.kernel.tableAdd(this.id, checkKey(key), offset, kind === "int32" ? 0 : 1, by);
     if (sum === undefined) throw this.full();
     return sum;
@@ -167,11 +173,14 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
 
   /** Takes a row out; says whether it was there. */
   delete(key: string): boolean {
+    this.noteLook();
+    this.noteChange();
     return this.kernel.tableDelete(this.id, checkKey(key)) !== MISSING;
   }
 
   /** Whether a row is there. */
   has(key: string): boolean {
+    this.noteLook();
     return this.kernel.tableRead(this.id, checkKey(key), 0, 0) !== MISSING;
   }
 
@@ -198,6 +207,14 @@ export class Table<const C extends Columns> implements Iterable<[key: string, ro
       const row = this.get(key);
       if (row !== undefined) yield [key, row];
     }
+  }
+
+  private noteLook(): void {
+    if (observer.acquired !== null) observer.acquired(this, "shared");
+  }
+
+  private noteChange(): void {
+    if (observer.released !== null) observer.released(this, "shared");
   }
 
   private column(name: string): Column {

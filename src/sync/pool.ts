@@ -5,6 +5,7 @@
  *  - It holds at most `limit` objects; what comes back beyond that is left to the garbage collector.
  *  - The one that came back last goes out first: its memory is the warmest.
  */
+import { observer } from "../runtime/observer.ts";
 
 /** Objects that a pool keeps unless it is told otherwise. */
 const DEFAULT_LIMIT = 256;
@@ -51,13 +52,17 @@ export class Pool<T> {
 
   /** An idle object, or a new one. */
   get(): T {
-    return this.idle.length > 0 ? (this.idle.pop() as T) : this.make();
+    if (this.idle.length === 0) return this.make();
+    const object = this.idle.pop() as T;
+    if (observer.acquired !== null) observer.acquired(this, "item", undefined, undefined, object);
+    return object;
   }
 
   /** Gives an object back. Whoever gave it must not touch it any more. */
   put(object: T): void {
     if (this.idle.length >= this.limit) return;
     if (this.reset !== undefined) this.reset(object);
+    if (observer.released !== null) observer.released(this, "item", undefined, undefined, object);
     this.idle.push(object);
   }
 }

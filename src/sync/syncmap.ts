@@ -9,6 +9,7 @@
  * it is set anew. A walk ends at the first entry that is younger than itself, so it yields what was
  * there when it began, less what has gone since, and no key twice.
  */
+import { observer } from "../runtime/observer.ts";
 
 class Entry<V> {
   value: V;
@@ -41,53 +42,50 @@ export class SyncMap<K, V> implements Iterable<[K, V]> {
   }
 
   get size(): number {
+    if (observer.acquired !== null) observer.acquired(this, "keys");
     return this.entries.size;
   }
 
   has(key: K): boolean {
+    this.noteLook(key);
     return this.entries.has(key);
   }
 
   /** The value of a key; undefined when it has none. */
   load(key: K): V | undefined {
+    this.noteLook(key);
     return this.entries.get(key)?.value;
   }
 
   store(key: K, value: V): void {
-    const entry = this.entries.get(key);
-    if (entry !== undefined) entry.value = value;
-    else this.insert(key, value);
+    this.put(this.entries.get(key), key, value);
   }
 
   /** The value that is there (`loaded` is true), or else the given one, which it stores. */
   loadOrStore(key: K, value: V): { value: V; loaded: boolean } {
-    const entry = this.entries.get(key);
+    const entry = this.look(key);
     if (entry !== undefined) return { value: entry.value, loaded: true };
-    this.insert(key, value);
+    this.put(entry, key, value);
     return { value, loaded: false };
   }
 
   /** Deletes a key; its value, if it had one. */
   loadAndDelete(key: K): V | undefined {
-    const entry = this.entries.get(key);
-    this.entries.delete(key);
+    const entry = this.look(key);
+    if (entry !== undefined) this.remove(key);
     return entry?.value;
   }
 
   /** Deletes a key; false when it was not there. */
   delete(key: K): boolean {
-    return this.entries.delete(key);
+    return this.look(key) !== undefined && this.remove(key);
   }
 
   /** Stores a value; the one before it, if there was one. */
   swap(key: K, value: V): V | undefined {
-    const entry = this.entries.get(key);
-    if (entry === undefined) {
-      this.insert(key, value);
-      return undefined;
-    }
-    const before = entry.value;
-    entry.value = value;
+    const entry = this.look(key);
+    const before = entry?.value;
+    this.put(entry, key, value);
     return before;
   }
 
@@ -101,19 +99,20 @@ export class SyncMap<K, V> implements Iterable<[K, V]> {
    * console.log(turn.compareAndSwap("player", 1, 2), turn.compareAndSwap("player", 1, 3)); // true false
    */
   compareAndSwap(key: K, old: V, next: V): boolean {
-    const entry = this.entries.get(key);
+    const entry = this.look(key);
     if (entry === undefined || !Object.is(entry.value, old)) return false;
-    entry.value = next;
+    this.put(entry, key, next);
     return true;
   }
 
   /** Deletes a key if it has the value `old`; says whether it did. */
   compareAndDelete(key: K, old: V): boolean {
-    const entry = this.entries.get(key);
-    return entry !== undefined && Object.is(entry.value, old) && this.entries.delete(key);
+    const entry = this.look(key);
+    return entry !== undefined && Object.is(entry.value, old) && this.remove(key);
   }
 
   clear(): void {
+    if (observer.released !== null) observer.released(this, "keys");
     this.entries.clear();
   }
 
@@ -130,11 +129,29 @@ export class SyncMap<K, V> implements Iterable<[K, V]> {
     const end = this.serial;
     for (const [key, entry] of this.entries) {
       if (entry.serial >= end) return;
+      this.noteLook(key);
       yield [key, entry.value];
     }
   }
 
-  private insert(key: K, value: V): void {
-    this.entries.set(key, new Entry(value, this.serial++));
+  /** Who sees what is there comes after whoever put it there. */
+  private look(key: K): Entry<V> | undefined {
+    this.noteLook(key);
+    return this.entries.get(key);
+  }
+
+  private noteLook(key: K): void {
+    if (observer.acquired !== null) observer.acquired(this, "key", undefined, undefined, key);
+  }
+
+  private put(entry: Entry<V> | undefined, key: K, value: V): void {
+    if (observer.released !== null) observer.released(this, "key", undefined, undefined, key);
+    if (entry !== undefined) entry.value = value;
+    else this.entries.set(key, new Entry(value, this.serial++));
+  }
+
+  private remove(key: K): boolean {
+    if (observer.released !== null) observer.released(this, "gone", undefined, undefined, key);
+    return this.entries.delete(key);
   }
 }

@@ -7,7 +7,6 @@ import type { AsyncResource } from "node:async_hooks";
 import type { ReceiveChan } from "../chan/chan.ts";
 import { contextOfNow } from "../runtime/async_context.ts";
 import { type AnyFunction, Goroutine, launch } from "../runtime/goroutine.ts";
-import { observer } from "../runtime/observer.ts";
 import { recordOrigin } from "../runtime/origin.ts";
 import { milliseconds } from "../runtime/timers.ts";
 import { Alarm } from "./alarm.ts";
@@ -27,9 +26,7 @@ class OneShot extends Alarm {
     this.settle();
     if (this.fn === undefined) this.deliver();
     else {
-      const g = new Goroutine(this.fn);
-      this.context?.runInAsyncScope(launch, undefined, g, []);
-      if (observer.acquired !== null) observer.acquired(this, "once", g);
+      this.context?.runInAsyncScope(launch, undefined, new Goroutine(this.fn), []);
     }
   }
 }
@@ -53,7 +50,7 @@ export class Timer implements Disposable {
   constructor(ms: number, fn?: () => unknown) {
     milliseconds(ms, "Timer");
     this.alarm = new OneShot(fn);
-    this.start(ms);
+    this.alarm.startIn(ms);
   }
 
   /**
@@ -89,13 +86,8 @@ export class Timer implements Disposable {
   reset(ms: number): boolean {
     milliseconds(ms, "reset");
     const pending = this.alarm.stop();
-    this.start(ms);
-    return pending;
-  }
-
-  private start(ms: number): void {
-    if (observer.released !== null) observer.released(this.alarm, "once");
     this.alarm.startIn(ms);
+    return pending;
   }
 
   [Symbol.dispose](): void {

@@ -65,9 +65,11 @@ export function topText(model: TopModel): string[] {
 
 function title({ pid, threads, silent, paused }: TopModel, { width }: Size): Line {
   const watched = Math.max(0, ...threads.map(({ now }) => now.meters.watched));
+  const workers = new Set(threads.map(({ now }) => now.meters.pid)).size - 1;
+  const who = workers > 0 ? `process ${pid} and ${plural(workers, "worker")}` : `process ${pid}`;
   const line = new Line()
     .add(" coronet top", "bold")
-    .add(`   process ${pid}, ${plural(threads.length + silent, "thread")}`, "dim");
+    .add(`   ${who}, ${plural(threads.length + silent, "thread")}`, "dim");
   if (silent > 0) line.add(`, ${silent} too busy to answer`, "warn");
   if (paused) line.add(", paused", "warn");
   return line.right(`watched for ${duration(watched)} `, width);
@@ -227,8 +229,8 @@ function throughput(model: TopModel, { width }: Size, height: number, glyphs: Gl
   return [new Line(), heading, ...rows.map((text) => new Line().add(" ").add(text, "accent"))];
 }
 
-/** One line for each thread, where there are several. */
-function threadTable({ threads }: TopModel): Line[] {
+/** One line for each thread, where there are several; of workers with the process's number. */
+function threadTable({ pid, threads }: TopModel): Line[] {
   if (threads.length < 2) return [];
   const titles = ["busy", "goroutines", "open", "received/s", "sent/s", "turns/s"];
   const heading = titles.map((text) => text.padStart(12)).join("");
@@ -244,7 +246,8 @@ function threadTable({ threads }: TopModel): Line[] {
       count(rate(thread, (m) => m.scheduler.turns)),
     ];
     const text = cells.map((cell) => cell.padStart(12)).join("");
-    return new Line().add(` thread ${meters.thread}`.padEnd(12)).add(text);
+    const name = meters.pid === pid ? `thread ${meters.thread}` : `${meters.pid}.${meters.thread}`;
+    return new Line().add(` ${name}`.padEnd(12)).add(text);
   });
   return [new Line(), new Line().add(` ${"".padEnd(11)}${heading}`, "dim"), ...lines];
 }

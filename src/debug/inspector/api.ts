@@ -4,30 +4,38 @@
  * Whatever changes something is a POST with a body of JSON; a page of another origin cannot send that
  * without being asked for leave, which nobody gives.
  */
+import { isMainThread, threadId } from "node:worker_threads";
 import { eventStream } from "../../http/events/stream.ts";
 import type { Request } from "../../http/request.ts";
 import { Response } from "../../http/response.ts";
 import { askControl } from "../control.ts";
 import { ownIds } from "../own.ts";
-import { PROFILES, type ProfileKind, profile } from "../profile/profile.ts";
+import {
+  PROFILES,
+  type ProfileKind,
+  profile,
+  type RemoteProfileOptions,
+} from "../profile/profile.ts";
+import { type AllTops, ORDERS, type Order, type Top, takeTop } from "../top.ts";
 import { isTracing, trace } from "../trace/trace.ts";
 import type { Access, Refusal } from "./access.ts";
 import { asset, PUBLIC, SAFE } from "./assets.ts";
 import { type ConnQuery, closeConn, connTable } from "./conns_view.ts";
 import type { Contention } from "./contention.ts";
+import { Download, type SentDownload } from "./download.ts";
 import { type GoroutineQuery, goroutineDetail, goroutineTable } from "./goroutines.ts";
 import type { Live } from "./live.ts";
-import { socketOf } from "./numbers.ts";
 import { objectList, waitGraph } from "./objects_view.ts";
+import { askOthers, socketOf } from "./others.ts";
 import { dumpText, reports } from "./reports.ts";
 
-/** What tables stand on. */
-export interface TableSources {
+/** What the answers of any thread stand on. */
+export interface ThreadSources {
   readonly contention: Contention;
 }
 
-/** What answers stand on. */
-export interface Sources extends TableSources {
+/** And of the one that serves the page. */
+export interface Sources extends ThreadSources {
   readonly access: Access;
   readonly live: Live;
   /** What the page's title says. */
@@ -80,25 +88,43 @@ function tableQuery(params: URLSearchParams): GoroutineQuery & ConnQuery {
   };
 }
 
-function file(body: string | Uint8Array, type: string, name: string): Response {
-  const disposition = `attachment; filename="${name}"`;
-  const headers = { ...SAFE, "content-type": type, "content-disposition": disposition };
-  return new Response(body, { headers });
+/** "4711", of another thread than the main one "4711.2". */
+const self = isMainThread ? `${process.pid}` : `${process.pid}.${threadId}`;
+
+function profileSeconds(params: URLSearchParams): number {
+  if (params.get("kind") === "goroutine") return 0;
+  return Math.max(1, Math.min(whole(params, "seconds") ?? 5, LONGEST_PROFILE_S));
 }
 
-async function profileFile(params: URLSearchParams, signal: AbortSignal): Promise<Response> {
+async function profileFile(params: URLSearchParams, signal: AbortSignal): Promise<Download> {
   const kind = params.get("kind") as ProfileKind;
-  if (!PROFILES.includes(kind)) return refuse({ status: 400, text: `no profile "${kind}"` });
-  const seconds = Math.min(whole(params, "seconds") ?? 5, LONGEST_PROFILE_S);
-  const timed = kind !== "goroutine";
-  const bytes = await profile(kind, timed ? { seconds: Math.max(1, seconds), signal } : {});
-  return file(bytes, "application/octet-stream", `${kind}-${process.pid}.pprof`);
+  if (!PROFILES.includes(kind)) throw new Refused(400, `no profile "${kind}"`);
+  const seconds = profileSeconds(params);
+  const options: RemoteProfileOptions = { seconds, signal, referenced: false };
+  const bytes = await profile(kind, seconds > 0 ? options : {});
+  return new Download(bytes, "application/octet-stream", `${kind}-${self}.pprof`);
+}
+
+/** Less than `coronet top` waits for all of them. */
+const TOP_MS = 3000;
+
+/** For `coronet top`: this thread, the other ones and worker processes. */
+async function topOfAll(params: URLSearchParams): Promise<AllTops> {
+  const rows = whole(params, "rows");
+  const order = ORDERS.find((each): each is Order => each === params.get("order"));
+  const options = {
+    filter: text(params, "filter")?.slice(0, 500) ?? "",
+    ...(rows === undefined ? {} : { rows }),
+    ...(order === undefined ? {} : { order }),
+  };
+  const { answers, silent } = await askOthers("top", options, TOP_MS);
+  return { tops: [takeTop(options), ...(answers as Top[])], silent };
 }
 
 type Params = URLSearchParams;
 type Get = (sources: Sources, params: Params, signal: AbortSignal) => unknown;
 
-/** What a GET answers: a value that becomes JSON, or a Response. */
+/** What a GET answers: a value that becomes JSON, a Download, or a Response. */
 const GETS: Record<string, Get> = {
   about: ({ about }) => ({ ...about, tracing: isTracing() }),
   live: ({ live }, _params, signal) =>
@@ -109,11 +135,12 @@ const GETS: Record<string, Get> = {
   conns: (_sources, params) => connTable(tableQuery(params)),
   objects: ({ contention }) => ({ ...(objectList(contention) as object), graph: waitGraph() }),
   own: () => ({ goroutines: ownIds() }),
+  top: (_sources, params) => topOfAll(params),
   reports: () => reports(),
-  dump: async () => file(await dumpText(), "text/plain; charset=utf-8", "dump.txt"),
+  dump: async () => new Download(await dumpText(), "text/plain; charset=utf-8", "dump.txt"),
   trace: () =>
     isTracing()
-      ? file(trace.snapshot(), "application/json", `trace-${process.pid}.json`)
+      ? new Download(trace.snapshot(), "application/json", `trace-${self}.json`)
       : never(409, "nothing is being recorded"),
   profile: (_sources, params, signal) => profileFile(params, signal),
 };
@@ -160,37 +187,67 @@ async function login({ access }: Sources, request: Request): Promise<Response> {
   return new Response('{"ok":true}', { headers });
 }
 
-/** What another thread is asked: its own tables. */
-const ELSEWHERE = new Set(["goroutines", "goroutine", "conns", "objects", "reports", "close"]);
+/** What another thread is asked: all that is its own. */
+const ELSEWHERE = new Set(
+  "about goroutines goroutine conns objects own reports close dump trace profile".split(" "),
+);
 
-/** A request to another thread's tables, by its control socket. */
+/** A request to another thread, by its control socket. */
 export interface RemoteRequest {
   name: string;
   params: string;
   body: Record<string, unknown> | undefined;
 }
 
-/** What one of ELSEWHERE answers here. */
-export async function answerTable(sources: TableSources, request: RemoteRequest): Promise<unknown> {
-  const { name, params, body } = request;
-  if (!ELSEWHERE.has(name)) throw new Refused(404, "there is no such request");
+/** What another thread answers: a refusal is an answer too. */
+interface RemoteAnswer {
+  value?: unknown;
+  download?: SentDownload;
+  refused?: Refusal;
+}
+
+/** What one of ELSEWHERE answers here; `gone` is aborted when nobody waits for it any more. */
+export async function answerRequest(
+  sources: ThreadSources,
+  { name, params, body }: RemoteRequest,
+  gone: AbortSignal,
+): Promise<RemoteAnswer> {
   const all = sources as Sources;
-  if (body !== undefined) return await POSTS[name]?.(all, body);
-  return await GETS[name]?.(all, new URLSearchParams(params), AbortSignal.timeout(REMOTE_MS));
+  try {
+    if (!ELSEWHERE.has(name)) never(404, "there is no such request");
+    const value =
+      body !== undefined
+        ? await POSTS[name]?.(all, body)
+        : await GETS[name]?.(all, new URLSearchParams(params), gone);
+    return value instanceof Download ? { download: value.sent() } : { value };
+  } catch (error) {
+    if (error instanceof Refused) return { refused: { status: error.status, text: error.message } };
+    throw error;
+  }
 }
 
 const REMOTE_MS = 5000;
 
-async function askThread(thread: string, request: RemoteRequest): Promise<unknown> {
+async function askThread(
+  thread: string,
+  request: RemoteRequest,
+  params: URLSearchParams,
+  signal: AbortSignal,
+): Promise<unknown> {
   const path = socketOf(thread);
   if (path === undefined) throw new Refused(404, "that thread has ended, or has no control socket");
-  if (!ELSEWHERE.has(request.name))
-    throw new Refused(404, "only tables are asked of other threads");
+  if (!ELSEWHERE.has(request.name)) throw new Refused(404, "that is not asked of other threads");
+  const longer = request.name === "profile" ? profileSeconds(params) * 1000 : 0;
+  const options = { patience: REMOTE_MS + longer, referenced: false, signal };
+  let answer: RemoteAnswer;
   try {
-    return await askControl(path, "inspect", request, REMOTE_MS, false);
+    answer = (await askControl(path, "inspect", request, options)) as RemoteAnswer;
   } catch (error) {
     throw new Refused(502, (error as Error).message.replace(`${path}: `, ""));
   }
+  const { value, download, refused } = answer;
+  if (refused !== undefined) throw new Refused(refused.status, refused.text);
+  return download === undefined ? value : Download.from(download);
 }
 
 async function callApi(sources: Sources, request: Request, url: URL): Promise<Response> {
@@ -206,10 +263,11 @@ async function callApi(sources: Sources, request: Request, url: URL): Promise<Re
   try {
     const answer =
       thread !== null
-        ? await askThread(thread, { name, params: String(params), body })
+        ? await askThread(thread, { name, params: String(params), body }, params, request.signal)
         : body !== undefined
           ? await (POSTS[name] as Post)(sources, body)
           : await (GETS[name] as Get)(sources, params, request.signal);
+    if (answer instanceof Download) return answer.response();
     return answer instanceof Response ? answer : json(answer);
   } catch (error) {
     if (error instanceof Refused) return refuse({ status: error.status, text: error.message });

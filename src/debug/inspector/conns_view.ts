@@ -3,7 +3,7 @@
 import { openTraffic } from "../meters/meters.ts";
 import { isOwnEndpoint } from "../own.ts";
 import { allWaits, type Wait } from "../registry.ts";
-import { type Endpoint, endpointById, endpointOf } from "./endpoints.ts";
+import { type Endpoint, endpointById, endpointOf, lookUpAhead } from "./endpoints.ts";
 import { type Columns, select, type TableQuery } from "./table.ts";
 
 interface Sides {
@@ -11,9 +11,11 @@ interface Sides {
   writer: Wait | undefined;
 }
 
-function sidesByEndpoint(): Map<object, Sides> {
+/** Who waits on either side of an endpoint: of those in `wanted`, or of all. */
+function sidesByEndpoint(wanted?: ReadonlySet<object>): Map<object, Sides> {
   const sides = new Map<object, Sides>();
   for (const wait of allWaits()) {
+    if (wanted !== undefined && !wanted.has(wait.object)) continue;
     let entry = sides.get(wait.object);
     if (entry === undefined) {
       entry = { reader: undefined, writer: undefined };
@@ -25,7 +27,13 @@ function sidesByEndpoint(): Map<object, Sides> {
   return sides;
 }
 
-function columnsOf(sides: ReadonlyMap<object, Sides>, now: number): Columns<Endpoint> {
+function columnsOf(now: number): Columns<Endpoint> {
+  // Only a filter or a sort by them needs those of all.
+  let all: Map<object, Sides> | undefined;
+  const sidesOf = (endpoint: object): Sides | undefined => {
+    all ??= sidesByEndpoint();
+    return all.get(endpoint);
+  };
   return {
     id: ({ record }) => record.id,
     network: ({ network }) => network,
@@ -36,8 +44,8 @@ function columnsOf(sides: ReadonlyMap<object, Sides>, now: number): Columns<Endp
     in: ({ record }) => record.bytesIn,
     out: ({ record }) => record.bytesOut,
     idle: ({ active }) => active && now - active,
-    reader: ({ record }) => sides.get(record.endpoint)?.reader?.kind,
-    writer: ({ record }) => sides.get(record.endpoint)?.writer?.kind,
+    reader: ({ record }) => sidesOf(record.endpoint)?.reader?.kind,
+    writer: ({ record }) => sidesOf(record.endpoint)?.writer?.kind,
     type: ({ isListener }) => (isListener ? "listener" : "conn"),
   };
 }
@@ -55,20 +63,23 @@ export interface ConnQuery extends TableQuery {
 /** A page of the table. */
 export function connTable(query: ConnQuery): unknown {
   const now = performance.now();
-  const sides = sidesByEndpoint();
-  const columns = columnsOf(sides, now);
+  const columns = columnsOf(now);
   const shown = openTraffic()
     .filter(({ endpoint }) => query.own === true || !isOwnEndpoint(endpoint))
     .map(endpointOf);
   const { items, ...part } = select(shown, columns, query, ({ text }) => text);
+  const sides = sidesByEndpoint(new Set(items.map(({ record }) => record.endpoint)));
   const rows = items.map((item) => {
-    const row: Record<string, unknown> = {};
-    for (const [name, cell] of Object.entries(columns)) row[name] = cell(item);
-    row.by = item.by;
-    row.reader = waitRow(sides.get(item.record.endpoint)?.reader, now);
-    row.writer = waitRow(sides.get(item.record.endpoint)?.writer, now);
+    const { reader, writer } = sides.get(item.record.endpoint) ?? {};
+    const row: Record<string, unknown> = {
+      by: item.by,
+      reader: waitRow(reader, now),
+      writer: waitRow(writer, now),
+    };
+    for (const [name, cell] of Object.entries(columns)) if (!(name in row)) row[name] = cell(item);
     return row;
   });
+  lookUpAhead(shown);
   return { ...part, rows };
 }
 

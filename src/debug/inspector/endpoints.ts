@@ -46,6 +46,10 @@ export class Endpoint {
     return this.names;
   }
 
+  get isKnown(): boolean {
+    return this.names !== undefined;
+  }
+
   get network(): string {
     return this.known.network;
   }
@@ -73,6 +77,27 @@ export function endpointOf(record: Traffic): Endpoint {
     endpoints.set(record, endpoint);
   }
   return endpoint;
+}
+
+/** So long others wait at most, in ms. */
+const SLICE_MS = 2;
+let ahead: Endpoint[] = [];
+
+/** Looks addresses up before a filter asks for all of them at once, a few in each turn of the loop. */
+export function lookUpAhead(listed: readonly Endpoint[]): void {
+  if (ahead.length > 0) return;
+  ahead = listed.filter(({ isKnown }) => !isKnown);
+  lookUpSome();
+}
+
+function lookUpSome(): void {
+  const end = performance.now() + SLICE_MS;
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    void next.text;
+    if (performance.now() < end) continue;
+    setImmediate(lookUpSome);
+    return;
+  }
 }
 
 /** The open one of that number. */

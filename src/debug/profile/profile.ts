@@ -1,7 +1,7 @@
 /**
  * profile.ts: profile(): one of this thread's profiles, as bytes that `go tool pprof` reads.
  */
-import { sleep } from "../../time/sleep.ts";
+import { setTimeout } from "node:timers/promises";
 import { takeDump } from "../dump.ts";
 import { blocks, mutexes } from "./contention.ts";
 import { frameOf, ProfileBuilder } from "./encode.ts";
@@ -35,6 +35,11 @@ export interface ProfileOptions {
 const CPU_SECONDS = 30;
 const HEAP_SECONDS = 5;
 
+/** @internal For who looks from elsewhere: what looks must not keep the process alive. */
+export interface RemoteProfileOptions extends ProfileOptions {
+  referenced?: boolean;
+}
+
 /**
  * A profile of this thread, in pprof's format: gzipped protobuf.
  *
@@ -50,11 +55,11 @@ export async function profile(
   kind: ProfileKind,
   options: ProfileOptions = {},
 ): Promise<Uint8Array> {
-  const { seconds } = options;
+  const { seconds, signal, referenced = true } = options as RemoteProfileOptions;
   if (seconds !== undefined && !(seconds > 0 && seconds < 86_400)) {
     throw new RangeError(`profile: seconds between 0 and 86400, not ${seconds}`);
   }
-  const wait = (most: number) => (): Promise<void> => pause(seconds ?? most, options.signal);
+  const wait = (most: number) => (): Promise<void> => pause(seconds ?? most, signal, referenced);
   switch (kind) {
     case "cpu":
       return await cpuProfile(wait(CPU_SECONDS));
@@ -77,9 +82,17 @@ export async function profile(
   }
 }
 
-async function pause(seconds: number, signal: AbortSignal | undefined): Promise<void> {
+/** Not Coronet's sleep: what looks must not be seen in what it looks at. */
+async function pause(
+  seconds: number,
+  signal: AbortSignal | undefined,
+  ref: boolean,
+): Promise<void> {
   try {
-    await sleep(seconds * 1000, { signal });
+    await setTimeout(seconds * 1000, undefined, {
+      ref,
+      ...(signal === undefined ? {} : { signal }),
+    });
   } catch (error) {
     if (signal?.aborted !== true) throw error;
   }

@@ -11,8 +11,8 @@ import { Gathered, type Release, type Strand } from "./clocks.ts";
 
 /** Something by which strands come to be ordered. */
 interface Edges {
-  released(tag: SyncTag, strand: Strand): void;
-  acquired(tag: SyncTag, strand: Strand): void;
+  released(tag: SyncTag, strand: Strand, key: unknown): void;
+  acquired(tag: SyncTag, strand: Strand, key: unknown): void;
 }
 
 /** The last release counts: locks (whose holders are ordered already), once, the end of a goroutine. */
@@ -28,7 +28,7 @@ class Last implements Edges {
   }
 }
 
-/** All releases so far count: groups, semaphores, what threads share. */
+/** All releases so far count: groups, semaphores, places of a bounded pool, what threads share. */
 class All implements Edges {
   private readonly gathered = new Gathered();
 
@@ -105,6 +105,75 @@ class ChanEdges implements Edges {
   }
 }
 
+/** Keys that are gone and of which it is remembered, one by one, who took them out. */
+const MOST_GONE = 1000;
+
+/** Who sees a key as it is comes after whoever left it so: put it there, or took it out. */
+class KeyEdges implements Edges {
+  private readonly present = new Map<unknown, Release>();
+  private readonly gone = new Map<unknown, Release>();
+  /** Whoever took out those of which nothing is remembered. */
+  private readonly rest = new Gathered();
+
+  released(tag: SyncTag, strand: Strand, key: unknown): void {
+    const release = strand.release();
+    this.gone.delete(key);
+    if (tag === "key") {
+      this.present.set(key, release);
+      return;
+    }
+    this.present.delete(key);
+    if (tag === "gone") this.gone.set(key, release);
+    else this.clear(release);
+    if (this.gone.size > MOST_GONE) this.forgetOne();
+  }
+
+  acquired(tag: SyncTag, strand: Strand, key: unknown): void {
+    if (tag === "keys") {
+      this.acquireAll(strand);
+      return;
+    }
+    const release = this.present.get(key) ?? this.gone.get(key);
+    if (release !== undefined) strand.acquire(release);
+    else this.rest.acquireBy(strand);
+  }
+
+  private acquireAll(strand: Strand): void {
+    for (const release of this.present.values()) strand.acquire(release);
+    for (const release of this.gone.values()) strand.acquire(release);
+    this.rest.acquireBy(strand);
+  }
+
+  private clear(release: Release): void {
+    this.present.clear();
+    this.gone.clear();
+    this.rest.clear();
+    this.rest.add(release);
+  }
+
+  private forgetOne(): void {
+    const [[key, release]] = this.gone as unknown as [[unknown, Release]];
+    this.gone.delete(key);
+    this.rest.add(release);
+  }
+}
+
+/** What is taken from a pool comes after whoever put that very thing there. */
+class ItemEdges implements Edges {
+  private readonly idle = new Map<unknown, Release>();
+
+  released(_tag: SyncTag, strand: Strand, item: unknown): void {
+    this.idle.set(item, strand.release());
+  }
+
+  acquired(_tag: SyncTag, strand: Strand, item: unknown): void {
+    const release = this.idle.get(item);
+    if (release === undefined) return;
+    this.idle.delete(item);
+    strand.acquire(release);
+  }
+}
+
 function edgesFor(tag: SyncTag, object: object): Edges {
   switch (tag) {
     case "read":
@@ -112,12 +181,19 @@ function edgesFor(tag: SyncTag, object: object): Edges {
       return new ReadersAndWriters();
     case "units":
     case "done":
+    case "place":
     case "shared":
       return new All();
     case "send":
     case "receive":
     case "close":
       return new ChanEdges((object as { capacity: number }).capacity);
+    case "key":
+    case "gone":
+    case "keys":
+      return new KeyEdges();
+    case "item":
+      return new ItemEdges();
     default:
       return new Last();
   }
@@ -134,12 +210,12 @@ function edgesOf(object: object, tag: SyncTag): Edges {
   return edges;
 }
 
-/** A strand released something. */
-export function released(object: object, tag: SyncTag, strand: Strand): void {
-  edgesOf(object, tag).released(tag, strand);
+/** A strand released something; `key` is what of a map or a pool. */
+export function released(object: object, tag: SyncTag, strand: Strand, key?: unknown): void {
+  edgesOf(object, tag).released(tag, strand, key);
 }
 
 /** A strand took what was released. */
-export function acquired(object: object, tag: SyncTag, strand: Strand): void {
-  edgesOf(object, tag).acquired(tag, strand);
+export function acquired(object: object, tag: SyncTag, strand: Strand, key?: unknown): void {
+  edgesOf(object, tag).acquired(tag, strand, key);
 }

@@ -11,13 +11,17 @@ import { test } from "node:test";
 import { recv, send } from "../../chan/cases.ts";
 import { Chan } from "../../chan/chan.ts";
 import { select } from "../../chan/select.ts";
+import { type OwnedContext, withCancel } from "../../context/cancel.ts";
+import { background } from "../../context/context.ts";
 import { Random } from "../../internal/random.ts";
 import { type Goroutine, go } from "../../runtime/goroutine.ts";
 import { AtomicInt32 } from "../../shared/atomic.ts";
 import { Mutex } from "../../sync/mutex.ts";
 import { Once } from "../../sync/once.ts";
+import { Pool } from "../../sync/pool.ts";
 import { RWMutex } from "../../sync/rwmutex.ts";
 import { Semaphore } from "../../sync/semaphore.ts";
+import { SyncMap } from "../../sync/syncmap.ts";
 import { WaitGroup } from "../../sync/waitgroup.ts";
 import { gosched, sleep } from "../../time/sleep.ts";
 import { watchShared } from "./detector.ts";
@@ -32,12 +36,15 @@ type Op =
   | { op: "read" | "write" | "update"; place: "a" | "b" }
   | { op: "yield" | "sleep" | "send0" | "recv0" | "send2" | "recv2" | "trySend2" | "tryRecv2" }
   | { op: "selectRecv" | "selectSend" | "done" | "wait" | "atomic" | "await" | "resolve" }
+  | { op: "load" | "store" | "swap" | "remove"; place: "a" | "b" }
+  | { op: "clear" | "size" | "put" | "get" | "cancel" | "err" | "ended" | "swapAtomic" }
   | { op: "lock" | "wlock" | "rlock" | "units" | "once" | "spawn"; body: Op[] };
 
 const PLAIN = ["read", "write", "update", "read", "write", "update", "yield", "yield"] as const;
 const SYNC = [
   "sleep send0 recv0 send2 recv2 trySend2 tryRecv2 selectRecv selectSend done wait atomic await",
-  "resolve lock wlock rlock units once spawn",
+  "resolve lock wlock rlock units once spawn load load store store swap remove clear size put get",
+  "cancel err ended swapAtomic",
 ]
   .join(" ")
   .split(" ");
@@ -112,6 +119,14 @@ class World {
   readonly sent2: Value[] = [];
   readonly values0: Value[] = [];
   readonly releases = new Map<string, number[]>();
+  readonly map = new SyncMap<string, number>();
+  /** The last write of each key, and the last clear. */
+  readonly written = new Map<string, number>();
+  readonly pool = new Pool<object>(() => ({}), { limit: 3 });
+  readonly put = new Map<object, number>();
+  readonly context: OwnedContext;
+  readonly cancel: () => void;
+  canceled: number | undefined;
   onceEnd: number | undefined;
   readonly promise: Promise<void>;
   resolve = (): void => {};
@@ -125,6 +140,7 @@ class World {
       this.resolve = resolve;
     });
     this.group.add(2);
+    [this.context, this.cancel] = withCancel(background());
   }
 
   released(what: string, event: number): void {
@@ -216,6 +232,12 @@ class Actor {
         world.atomic.add(1);
         return true;
       }
+      case "swapAtomic": {
+        const event = this.event();
+        world.acquired(["atomic"], event);
+        if (world.atomic.compareAndSwap(2, 3)) world.released("atomic", event);
+        return true;
+      }
       case "done":
         if (world.group.count === 0) return true;
         world.released("done", this.event());
@@ -236,6 +258,62 @@ class Actor {
         value.recvDone = this.event();
         return true;
       }
+      case "cancel":
+        world.canceled ??= this.event();
+        world.cancel();
+        return true;
+      case "err": {
+        const event = this.event();
+        if (world.context.err !== undefined) world.run.edge(world.canceled, event);
+        return true;
+      }
+      default:
+        return this.kept(op);
+    }
+  }
+
+  /** The map and the pool. */
+  private kept(op: Op): boolean {
+    const { map, written, pool, put, run } = this.world;
+    switch (op.op) {
+      case "load":
+        run.edge(written.get(op.place) ?? written.get("all"), this.event());
+        map.load(op.place);
+        return true;
+      case "store":
+        written.set(op.place, this.event());
+        map.store(op.place, 1);
+        return true;
+      case "swap":
+      case "remove": {
+        const event = this.event();
+        run.edge(written.get(op.place) ?? written.get("all"), event);
+        const changes = op.op === "swap" || map.has(op.place);
+        if (op.op === "swap") map.swap(op.place, 1);
+        else map.delete(op.place);
+        if (changes) written.set(op.place, event);
+        return true;
+      }
+      case "clear":
+        written.clear();
+        written.set("all", this.event());
+        map.clear();
+        return true;
+      case "size": {
+        const event = this.event();
+        for (const from of written.values()) run.edge(from, event);
+        assert.ok(map.size <= 2);
+        return true;
+      }
+      case "put": {
+        const object = {};
+        put.set(object, this.event());
+        pool.put(object);
+        return true;
+      }
+      case "get":
+        run.edge(put.get(pool.get()), this.event());
+        return true;
       default:
         return false;
     }
@@ -267,6 +345,10 @@ class Actor {
         await Promise.race([world.promise, aborted(signal)]);
         if (signal.aborted) return;
         world.run.edge(world.resolved, this.resumed());
+        return;
+      case "ended":
+        await select({ end: world.context }, { signal });
+        world.run.edge(world.canceled, this.resumed());
         return;
       case "wait":
         await world.group.wait({ signal });

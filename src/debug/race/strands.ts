@@ -32,22 +32,35 @@ function strandOf(g: Goroutine<unknown> | undefined): Strand {
 
 /**
  * The poller or a timer runs, not the program: what they do orders nothing, and what they wake was not
- * waiting for anybody's doing.
+ * waiting for anybody's doing. But what a timer does comes after whoever set it.
  */
 let hosting = false;
+/** The timer that fires. */
+let firing: Strand | undefined;
+const armedBy = new WeakMap<object, Release>();
 
 function endHosting(): void {
   hosting = false;
+  firing = undefined;
 }
 
 function beginHosting(): void {
   hosting = true;
+  firing = undefined;
   queueMicrotask(endHosting);
 }
 
-/** The strand that runs; one that knows nothing when it is the runtime itself. */
+function beginFiring(timer: object): void {
+  beginHosting();
+  firing = new Strand(undefined);
+  const release = armedBy.get(timer);
+  if (release !== undefined) firing.acquire(release);
+}
+
+/** The strand that runs; when it is the runtime itself, one that knows who set the timer, or nothing. */
 export function currentStrand(): Strand {
-  return hosting ? new Strand(undefined) : strandOf(currentGoroutine());
+  if (!hosting) return strandOf(currentGoroutine());
+  return firing ?? new Strand(undefined);
 }
 
 // ---- promises
@@ -65,22 +78,48 @@ const settledBy = new WeakMap<Promise<unknown>, Release>();
 /** Whose result a reaction waits for. */
 const awaitedBy = new WeakMap<Promise<unknown>, Promise<unknown>>();
 
+/**
+ * Reactions that make the error with which the runtime ends a wait (failParked in runtime/park.ts), each
+ * with the timer's strand, if it was one: whoever runs them has nothing to say to the one that waits.
+ */
+const failures = new WeakMap<Promise<unknown>, Strand | undefined>();
+/** The reaction that runs. */
+let reaction: Promise<unknown> | undefined;
+
 function onInit(promise: Promise<unknown>, parent: Promise<unknown> | undefined): void {
   if (parent === undefined) {
     madeIn.set(promise, currentStep());
     latest = promise;
-  } else awaitedBy.set(promise, parent);
+    return;
+  }
+  awaitedBy.set(promise, parent);
+  if (hosting && parent === latest) failures.set(promise, firing);
+  // The wait's own promise takes the error over from that one.
+  else if (failures.has(parent)) failures.set(promise, failures.get(parent));
 }
 
 function onSettled(promise: Promise<unknown>): void {
   const made = madeIn.get(promise);
-  if (hosting || made === currentStep() || made === OF_A_WAIT) return;
+  if (made === currentStep() || made === OF_A_WAIT) return;
+  if (reaction !== undefined && failures.has(reaction)) {
+    const release = failures.get(reaction)?.release();
+    if (release !== undefined) settledBy.set(promise, release);
+    return;
+  }
+  if (hosting && firing === undefined) return;
   settledBy.set(promise, currentStrand().release());
+}
+
+function onAfter(): void {
+  endStep();
+  reaction = undefined;
 }
 
 function onBefore(promise: Promise<unknown>): void {
   endStep();
-  hosting = false;
+  endHosting();
+  reaction = promise;
+  if (failures.has(promise)) return;
   const awaited = awaitedBy.get(promise);
   const release = awaited === undefined ? undefined : settledBy.get(awaited);
   if (release !== undefined) currentStrand().acquire(release);
@@ -114,7 +153,10 @@ export function followStrands(): () => void {
       strand.ended = true;
     },
     turn: beginHosting,
-    fired: beginHosting,
+    armed(timer) {
+      armedBy.set(timer, currentStrand().release());
+    },
+    fired: beginFiring,
     parked(waiter, kind) {
       const strand = currentStrand();
       waiting.set(waiter, strand);
@@ -130,19 +172,19 @@ export function followStrands(): () => void {
       if (direction === "write") released(io, "shared", currentStrand());
       else acquired(io, "shared", currentStrand());
     },
-    released(object, tag, waiter) {
+    released(object, tag, waiter, _units, key) {
       const strand = about(waiter);
-      if (strand !== undefined) released(object, tag, strand);
+      if (strand !== undefined) released(object, tag, strand, key);
     },
-    acquired(object, tag, waiter) {
+    acquired(object, tag, waiter, _units, key) {
       const strand = about(waiter);
-      if (strand !== undefined) acquired(object, tag, strand);
+      if (strand !== undefined) acquired(object, tag, strand, key);
     },
   });
   const unhook = promiseHooks.createHook({
     init: onInit as never,
     before: onBefore as never,
-    after: endStep as never,
+    after: onAfter as never,
     settled: onSettled as never,
   }) as () => void;
   return () => {

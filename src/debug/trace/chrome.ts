@@ -8,6 +8,11 @@
  *
  * Slices of one track must lie inside each other. Waits of one goroutine need not (Promise.all): one that
  * would overlap another becomes a slice of a track of its own ("b" and "e").
+ *
+ * Perfetto is stricter than the format: it leaves out a slice that ends a nanosecond after the one around it,
+ * and of two that begin at once it takes the first in the file for the outer one; an arrow's end must stand
+ * behind the slice that it belongs to. So times are whole nanoseconds, entries are in the order of time, at one
+ * time slices first and the longest of them before the others, and what ends all at once ends from the inside out.
  */
 import {
   CLOSED,
@@ -61,6 +66,8 @@ export interface Recording {
   process: string;
 }
 
+/** In ms. */
+const NANOSECOND = 1e-6;
 /** The track of the thread itself. */
 const THREAD = 0;
 const GC_KINDS = new Map([
@@ -101,6 +108,7 @@ class Writer {
   private arrows = 0;
   private separate = 0;
   private live: number;
+  private collectedUntil = 0;
 
   constructor(recording: Recording, first: number, live: number) {
     this.recording = recording;
@@ -112,6 +120,11 @@ class Writer {
 
   private us(time: number): number {
     return Math.round(time * 1e6) / 1e3;
+  }
+
+  /** Between the two as they are written: begin and duration give the end to the nanosecond. */
+  private between(since: number, time: number): number {
+    return Math.max(0, Math.round(time * 1e6) - Math.round(since * 1e6)) / 1e3;
   }
 
   private put(event: Omit<ChromeEvent, "pid">): void {
@@ -142,28 +155,37 @@ class Writer {
     this.track(g).open.push(open);
   }
 
-  /** A slice has ended; one that is not the innermost gets a track of its own. */
-  private end(g: number, key: string, time: number, args?: Record<string, unknown>): void {
+  /**
+   * A slice has ended; one that is not the innermost gets a track of its own. Says whether it ends on the
+   * goroutine's track.
+   */
+  private end(g: number, key: string, time: number, args?: Record<string, unknown>): boolean {
     const { open } = this.track(g);
     const at = open.findLastIndex((slice) => slice.key === key);
-    if (at === -1) return;
+    if (at === -1) return false;
     const [slice] = open.splice(at, 1) as [Open];
     const details = { ...slice.args, ...args };
     const base = { name: slice.name, cat: slice.cat, tid: g };
     const ts = this.us(slice.since);
     if (at === open.length) {
-      this.put({ ph: "X", ...base, ts, dur: this.us(time - slice.since), args: details });
-      return;
+      this.put({ ph: "X", ...base, ts, dur: this.between(slice.since, time), args: details });
+      return true;
     }
     const id = `${g}.${++this.separate}`;
     this.put({ ph: "b", ...base, ts, id, args: details });
     this.put({ ph: "e", ...base, ts: this.us(time), id });
+    return false;
   }
 
-  private arrow(from: number, to: number, time: number): void {
+  /**
+   * From what `from` does now, which needs a mark of its own: the last slice there may long be over. So does
+   * the other end unless a slice begins or ends there now.
+   */
+  private arrow(from: number, to: number, time: number, what: string, marked: boolean): void {
     const id = ++this.arrows;
     const base = { name: "wake", cat: "wake", ts: this.us(time), id };
-    this.track(from);
+    this.instant(what, "wake", from, time, { goroutine: to });
+    if (!marked) this.instant("ready", "wake", to, time);
     this.put({ ph: "s", ...base, tid: from });
     this.put({ ph: "f", ...base, tid: to, bp: "e" });
   }
@@ -177,7 +199,7 @@ class Writer {
         const track = this.track(a);
         track.name = names.at(b);
         track.since = time;
-        if (g !== 0) this.arrow(g, a, time);
+        if (g !== 0) this.arrow(g, a, time, "go", true);
         this.counter("goroutines", time, ++this.live);
         break;
       }
@@ -194,23 +216,29 @@ class Writer {
           args: undefined,
         });
         break;
-      case RESUMED:
-        this.end(a, `w${b}`, time);
-        if (g !== 0 && g !== a) this.arrow(g, a, time);
+      case RESUMED: {
+        const ends = this.end(a, `w${b}`, time);
+        if (g !== 0 && g !== a) this.arrow(g, a, time, "wake", ends);
         break;
+      }
       case TURN:
         this.instant(b === 0 ? "poll" : "run queue", "turn", THREAD, time, { woken: a });
         this.counter(b === 0 ? "poller batch" : "run queue batch", time, a);
         break;
-      case COLLECTED: {
-        const name = `GC ${GC_KINDS.get(b) ?? ""}`.trim();
-        const ts = this.us(time);
-        this.put({ ph: "X", name, cat: "gc", tid: THREAD, ts, dur: a });
+      case COLLECTED:
+        this.collected(time, time + a / 1000, `GC ${GC_KINDS.get(b) ?? ""}`.trim());
         break;
-      }
       default:
         this.writeDetail({ time, type, g, a, b, text });
     }
+  }
+
+  /** One that began within another and outlasted it is shown from the other's end. */
+  private collected(from: number, to: number, name: string): void {
+    const since = to > this.collectedUntil ? Math.max(from, this.collectedUntil) : from;
+    this.collectedUntil = Math.max(this.collectedUntil, to);
+    const dur = this.between(since, to);
+    this.put({ ph: "X", name, cat: "gc", tid: THREAD, ts: this.us(since), dur });
   }
 
   private writeDetail({ time, type, g, a, b, text = "" }: TraceEvent): void {
@@ -267,9 +295,13 @@ class Writer {
   /** A goroutine's life is over, and so is all that it was at. */
   private close(g: number, time: number, failed: boolean | undefined): void {
     const track = this.track(g);
-    while (track.open.length > 0) this.end(g, (track.open.at(-1) as Open).key, time);
+    let end = time;
+    for (let inner = track.open.at(-1); inner !== undefined; inner = track.open.at(-1)) {
+      this.end(g, inner.key, end);
+      end += NANOSECOND;
+    }
     const ts = this.us(track.since);
-    const dur = this.us(time - track.since);
+    const dur = this.between(track.since, end);
     const name = track.name ?? "goroutine";
     const args = failed === true ? { threw: true } : {};
     this.put({ ph: "X", name, cat: "goroutine", tid: g, ts, dur, args });
@@ -295,7 +327,18 @@ class Writer {
       out.push({ ...meta, name: "thread_sort_index", tid: g, args: { sort_index: g } });
     }
     for (const event of out) this.out.push(event);
+    this.out.sort(inOrder);
   }
+}
+
+/** At one time: metadata, slices from the outside in, then the rest as it came (a begin, then its end). */
+function inOrder(x: ChromeEvent, y: ChromeEvent): number {
+  return x.ts - y.ts || rank(x) - rank(y) || (y.dur ?? 0) - (x.dur ?? 0);
+}
+
+function rank({ ph }: ChromeEvent): number {
+  if (ph === "M") return 0;
+  return ph === "X" ? 1 : 2;
 }
 
 /** The entries of a recording. */

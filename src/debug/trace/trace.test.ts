@@ -14,8 +14,9 @@ import { type Goroutine, go } from "../../runtime/goroutine.ts";
 import { Mutex } from "../../sync/mutex.ts";
 import { WaitGroup } from "../../sync/waitgroup.ts";
 import { gosched, sleep } from "../../time/sleep.ts";
-import type { ChromeEvent } from "./chrome.ts";
-import { Names, Recorder } from "./recorder.ts";
+import { type ChromeEvent, chromeEvents } from "./chrome.ts";
+import * as recorder from "./recorder.ts";
+import { Names, Recorder, type TraceEvent } from "./recorder.ts";
 import { trace } from "./trace.ts";
 
 afterEach(() => trace.stop());
@@ -145,6 +146,17 @@ describe("a snapshot", () => {
     await g.join();
   });
 
+  for (const begins of ["a wait", "a region", "a wake-up", "a task", "an end"]) {
+    test(`of a ring that begins amid ${begins}`, () => {
+      const { names, events } = window(begins);
+      const recording = { events, names, live: [{ id: 2, name: "two" }], now: 20, pid: 7 };
+      const traceEvents = chromeEvents({ ...recording, process: "process 7" });
+      assert.deepEqual(traceProblems(JSON.stringify({ traceEvents })), []);
+      const [life] = traceEvents.filter((e) => e.cat === "goroutine" && e.tid === 2);
+      assert.deepEqual([life?.ts, Math.round(life?.dur as number)], [10_000, 10_000]);
+    });
+  }
+
   test("has what the collector did, where it is told of it", async () => {
     using _ = trace.start();
     let garbage: unknown[] = [];
@@ -234,20 +246,53 @@ describe("the ring", () => {
   });
 });
 
+/** The first events that a ring still has, of goroutine 2 and others. */
+function window(begins: string): { names: Names; events: TraceEvent[] } {
+  const names = new Names();
+  const kind = names.of("chan receive");
+  const text = "of the program";
+  const firsts: Record<string, Partial<TraceEvent>[]> = {
+    "a wait": [{ type: recorder.PARKED, g: 2, a: kind, b: 1 }],
+    "a region": [{ type: recorder.REGION_END, g: 2, a: 1, b: 9, text }],
+    "a wake-up": [
+      { type: recorder.MOVED, g: 2, a: 5 },
+      { type: recorder.RESUMED, g: 3, a: 2, b: 99 },
+    ],
+    "a task": [{ type: recorder.TASK_END, g: 2, a: 4, text }],
+    "an end": [{ type: recorder.ENDED, g: 3 }],
+  };
+  const later: Partial<TraceEvent>[] = [
+    { type: recorder.PARKED, g: 2, a: kind, b: 2 },
+    { type: recorder.REGION_BEGIN, g: 2, a: 0, b: 3, text },
+    { type: recorder.RESUMED, g: 4, a: 2, b: 2 },
+    { type: recorder.COLLECTED, g: 0, a: 3000, b: 1 },
+    { type: recorder.COLLECTED, g: 0, a: 2500, b: 2 },
+  ];
+  const nothing = { g: 0, a: 0, b: 0, text: undefined };
+  const events = [...(firsts[begins] ?? []), ...later].map((event, i) => {
+    return { ...nothing, ...event, time: 10 + i } as TraceEvent;
+  });
+  return { names, events };
+}
+
 describe("the check of the format", () => {
   const check = (traceEvents: unknown[]) => traceProblems(JSON.stringify({ traceEvents }));
   const base = { name: "n", cat: "c", pid: 1, tid: 1 };
+  const names = ["process_name", "thread_name"].map((name) => {
+    return { ph: "M", name, pid: 1, tid: 1, ts: 0, args: { name: "n" } };
+  });
 
   test("takes what is right", () => {
     assert.deepEqual(
       check([
+        ...names,
         { ...base, ph: "X", ts: 0, dur: 10 },
+        { ...base, ph: "b", ts: 1, id: "a" },
+        { ...base, ph: "e", ts: 1, id: "a" },
+        { ...base, ph: "C", ts: 1, args: { n: 1 } },
         { ...base, ph: "X", ts: 1, dur: 2 },
         { ...base, ph: "s", ts: 2, id: 1 },
         { ...base, ph: "f", ts: 3, id: 1, bp: "e" },
-        { ...base, ph: "C", ts: 1, args: { n: 1 } },
-        { ...base, ph: "b", ts: 1, id: "a" },
-        { ...base, ph: "e", ts: 1, id: "a" },
       ]),
       [],
     );
@@ -270,9 +315,80 @@ describe("the check of the format", () => {
     "an unknown phase": [{ ...base, ph: "?", ts: 1 }],
     "no time": [{ ...base, ph: "i" }],
     "no track": [{ name: "n", ph: "i", ts: 1 }],
+    "a track's number of more than 32 bits": [{ ...base, tid: 2 ** 32, ph: "i", ts: 1 }],
   })) {
     test(`refuses ${what}`, () => assert.notDeepEqual(check(wrong), []));
   }
+
+  for (const [what, [wrong, why]] of Object.entries({
+    "a slice that reaches a nanosecond beyond the one around it": [
+      [
+        { ...base, ph: "X", ts: 0, dur: 10 },
+        { ...base, ph: "X", ts: 5, dur: 5.001 },
+      ],
+      /reaches beyond/,
+    ],
+    "the inner one of two that begin at once before the outer one": [
+      [
+        { ...base, ph: "X", ts: 0, dur: 5 },
+        { ...base, ph: "X", ts: 0, dur: 10 },
+      ],
+      /reaches beyond/,
+    ],
+    "what does not stand in the order of time": [
+      [
+        { ...base, ph: "i", ts: 2 },
+        { ...base, ph: "i", ts: 1 },
+      ],
+      /order of time/,
+    ],
+    "an arrow that stands before its slice": [
+      [
+        { ...base, ph: "s", ts: 0, id: 1 },
+        { ...base, ph: "X", ts: 0, dur: 10 },
+      ],
+      /no slice has begun/,
+    ],
+    "an arrow from a slice that is over": [
+      [
+        { ...base, ph: "X", ts: 0, dur: 10 },
+        { ...base, ph: "X", ts: 1, dur: 1 },
+        { ...base, ph: "s", ts: 5, id: 1 },
+      ],
+      /is over/,
+    ],
+    "two arrows of one id": [
+      [
+        { ...base, ph: "X", ts: 0, dur: 10 },
+        { ...base, ph: "s", ts: 0, id: 1 },
+        { ...base, ph: "s", ts: 0, id: 1 },
+      ],
+      /id has been used/,
+    ],
+    "async events that cross": [
+      [
+        { ...base, ph: "b", ts: 0, id: 1 },
+        { ...base, ph: "b", ts: 1, id: 1, name: "m" },
+        { ...base, ph: "e", ts: 2, id: 1 },
+        { ...base, ph: "e", ts: 3, id: 1, name: "m" },
+      ],
+      /than the innermost/,
+    ],
+    "times finer than a nanosecond": [[{ ...base, ph: "i", ts: 0.0005 }], /finer/],
+  } satisfies Record<string, [object[], RegExp]>)) {
+    test(`Perfetto does not show ${what}`, () => {
+      assert.match(check([...names, ...wrong]).join("\n"), why);
+    });
+  }
+
+  test("every track and process has one name", () => {
+    const event = { ...base, ph: "i", ts: 1 };
+    assert.deepEqual(check([event]), ["process 1 is missing", "thread_name 1 1 is missing"]);
+    assert.deepEqual(check([...names, ...names, event]), [
+      "process 1 is given twice",
+      "thread_name 1 1 is given twice",
+    ]);
+  });
 
   test("refuses what is no trace", () => {
     for (const text of ["", "{}", "[", "null"]) assert.equal(traceProblems(text).length, 1);

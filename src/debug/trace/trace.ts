@@ -114,7 +114,8 @@ class Recording {
     const watcher = new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) {
         const { detail } = entry as { detail?: { kind?: number } };
-        const micros = Math.round(entry.duration * 1000);
+        // Not longer than it was: it would reach into the next one.
+        const micros = Math.floor(entry.duration * 1000);
         this.recorder.add(entry.startTime, kind.COLLECTED, 0, micros, detail?.kind ?? 0);
       }
     });

@@ -187,19 +187,25 @@ function offerThreads({ threads }) {
   const pid = threads[0].pid;
   chooser.replaceChildren(
     ...threads.map((each, i) => {
-      const other = each.pid === pid ? `thread ${each.thread}` : `process ${each.pid}`;
+      const within = each.thread === 0 ? "" : `.${each.thread}`;
+      const other = each.pid === pid ? `thread ${each.thread}` : `process ${each.pid}${within}`;
       return h("option", { value: names[i] }, i === 0 ? "main thread" : other);
     }),
   );
-  chooser.value = names.includes(shown.thread ?? "") ? (shown.thread ?? "") : "";
+  chooser.value = shown.thread ?? "";
   chooser.hidden = names.length < 2;
+  // The one that was shown has ended.
+  if (!names.includes(shown.thread ?? "")) choose("");
 }
 
-chooser.addEventListener("change", () => {
-  shown.thread = chooser.value === "" ? undefined : chooser.value;
+function choose(name) {
+  chooser.value = name;
+  shown.thread = name === "" ? undefined : name;
   before = undefined;
   route();
-});
+}
+
+chooser.addEventListener("change", () => choose(chooser.value));
 
 // ---- start
 

@@ -22,33 +22,30 @@ export function svg(tag, props, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), props, children);
 }
 
-/** Whose tables are shown: "PID.THREAD"; undefined for the thread that serves the page. */
+/** Which thread is shown: "PID.THREAD"; undefined for the one that serves the page. */
 export const shown = { thread: undefined };
-const TABLES = new Set(["goroutines", "goroutine", "conns", "objects", "reports", "close"]);
 
-function threadOf(name) {
-  return TABLES.has(name) ? shown.thread : undefined;
-}
-
-/** Asks the server; throws with what it said. */
-export async function get(name, params = {}) {
+/** The address of a request to the thread that is shown. */
+export function addressOf(name, params = {}) {
   const query = new URLSearchParams();
-  const thread = threadOf(name);
-  if (thread !== undefined) query.set("thread", thread);
+  if (shown.thread !== undefined) query.set("thread", shown.thread);
   for (const [key, value] of Object.entries(params)) {
     if (value !== undefined && value !== "" && value !== false) {
       query.set(key, value === true ? "1" : String(value));
     }
   }
-  return await read(await fetch(`/api/${name}?${query}`));
+  return `/api/${name}?${query}`;
+}
+
+/** Asks the thread that is shown; throws with what it said. */
+export async function get(name, params) {
+  return await read(await fetch(addressOf(name, params)));
 }
 
 export async function post(name, body) {
   const headers = { "content-type": "application/json" };
-  const thread = threadOf(name);
-  const query = thread === undefined ? "" : `?thread=${thread}`;
   return await read(
-    await fetch(`/api/${name}${query}`, { method: "POST", headers, body: JSON.stringify(body) }),
+    await fetch(addressOf(name), { method: "POST", headers, body: JSON.stringify(body) }),
   );
 }
 

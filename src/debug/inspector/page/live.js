@@ -1,5 +1,7 @@
 // live.js: what the server tells once per second, kept for the charts.
 
+import { shown } from "./dom.js";
+
 const KEPT = 300;
 
 export const ticks = [];
@@ -43,7 +45,13 @@ export function open() {
   });
 }
 
-/** What the threads of a tick add up to, per second. */
+/** What a tick has of the thread that is shown; nothing when it said nothing. */
+export function part({ threads }) {
+  if (shown.thread === undefined) return threads[0];
+  return threads.find(({ pid, thread }) => `${pid}.${thread}` === shown.thread) ?? {};
+}
+
+/** What the threads of a tick add up to. */
 export function total(tick, name) {
   return tick.threads.reduce((sum, thread) => sum + (thread[name] ?? 0), 0);
 }
@@ -52,11 +60,10 @@ export function rate(tick, name) {
   return (total(tick, name) * 1000) / tick.ms;
 }
 
-/** A histogram of the last ticks: counts by bucket. */
-export function histogram(name, last = 60) {
+/** A histogram of the last ticks: counts by bucket, of all threads or of those that `of` gives of a tick. */
+export function histogram(name, of = ({ threads }) => threads, last = 60) {
   const counts = [];
-  for (const tick of ticks.slice(-last)) {
-    const hit = tick[name];
+  for (const { [name]: hit = [] } of ticks.slice(-last).flatMap(of)) {
     for (let i = 0; i < hit.length; i += 2) counts[hit[i]] = (counts[hit[i]] ?? 0) + hit[i + 1];
   }
   return Array.from(counts, (value) => value ?? 0);

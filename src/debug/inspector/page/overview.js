@@ -3,13 +3,18 @@ import { Bars, TimeChart } from "./charts.js";
 import { bytes, CATEGORIES, compact, count, h, lasting } from "./dom.js";
 import { histogram, rate, ticks, total } from "./live.js";
 
+/** The loop that comes round latest. */
+const longest = ({ threads }) => Math.max(0, ...threads.map(({ loop }) => loop?.p99 ?? 0));
+const waiting = ({ threads }, state) =>
+  threads.reduce((sum, { states }) => sum + (states?.[state] ?? 0), 0);
+
 const TILES = [
   ["goroutines", (tick) => count(total(tick, "goroutines"))],
   ["connections", (tick) => count(total(tick, "open"))],
   ["requests/s", (tick) => compact(Math.round(rate(tick, "requests")))],
   ["in/s", (tick) => bytes(rate(tick, "read"))],
   ["out/s", (tick) => bytes(rate(tick, "written"))],
-  ["loop delay p99", (tick) => lasting(tick.loop.p99)],
+  ["loop delay p99", (tick) => lasting(longest(tick))],
   ["timers", (tick) => count(total(tick, "timers"))],
   ["panics", (tick) => count(total(tick, "panicked"))],
 ];
@@ -42,7 +47,7 @@ export function overview(place) {
       series: CATEGORIES.map(([name, label]) => ({
         label,
         color: name,
-        value: (tick) => tick.states[name] ?? 0,
+        value: (tick) => waiting(tick, name),
       })),
     }),
     new TimeChart({
@@ -66,11 +71,11 @@ export function overview(place) {
       title: "Turns per second",
       show: (value) => compact(Math.round(value)),
       series: [
-        { label: "poller", color: "io", value: (tick) => (tick.polls * 1000) / tick.ms },
+        { label: "poller", color: "io", value: (tick) => rate(tick, "polls") },
         {
           label: "run queue",
           color: "runnable",
-          value: (tick) => (tick.queueTurns * 1000) / tick.ms,
+          value: (tick) => rate(tick, "queueTurns"),
         },
         { label: "budget used up", color: "lock", value: (tick) => rate(tick, "exhausted") },
       ],

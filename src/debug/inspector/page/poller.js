@@ -2,21 +2,21 @@
 
 import { Bars } from "./charts.js";
 import { compact, count, h, lasting, svg } from "./dom.js";
-import { histogram, isPaused, rate, ticks } from "./live.js";
+import { histogram, isPaused, part, ticks } from "./live.js";
 
 /** The parts: place, title, what it is, and its number of now. */
 const PARTS = {
   fds: {
     box: [20, 60, 150, 150],
     title: "sockets",
-    number: (t) => count(t.threads[0].open),
+    number: (t) => count(t.open),
     unit: "open",
     text: "Every connection and listener is a file descriptor in non-blocking mode, with a poll descriptor: one place for a reader (rg), one for a writer (wg). An operation tries its system call at once; only when the kernel has nothing (EAGAIN, or a short read before) its goroutine parks there. In steady state nothing is registered or unregistered: epoll_ctl is called once in the life of a descriptor.",
   },
   epoll: {
     box: [245, 60, 150, 150],
     title: "epoll",
-    number: (t) => compact(Math.round((t.polls * 1000) / t.ms)),
+    number: (t, ms) => compact(Math.round((t.polls * 1000) / ms)),
     unit: "polls/s",
     text: "All descriptors stand in one epoll set of the kernel, edge-triggered: the kernel says once that something has come. Node's loop watches the epoll descriptor as one handle; when it is readable, the addon asks with epoll_wait(0) for at most 1,024 events, and calls JavaScript once for the whole batch.",
   },
@@ -30,21 +30,21 @@ const PARTS = {
   queue: {
     box: [470, 275, 150, 110],
     title: "run queue",
-    number: (t) => count(t.threads[0].queue),
+    number: (t) => count(t.queue),
     unit: "now",
     text: "Every operation that completes at once pays from the turn's budget: 1 and one more for each KiB. Who finds it used up stands in the run queue until the next turn of Node's loop, so that neither a firehose nor two goroutines that wake each other can starve the poller and the timers.",
   },
   goroutines: {
     box: [695, 60, 165, 150],
     title: "goroutines",
-    number: (t) => count(t.threads[0].goroutines),
+    number: (t) => count(t.goroutines),
     unit: "live",
     text: "A goroutine is an async function. To wake it is to call the resolver of the promise that it awaits: it goes on in the microtask queue, after the batch, handles what has come, and parks again. Then the next round begins, at most eight in one turn of the loop.",
   },
   timers: {
     box: [245, 275, 150, 110],
     title: "timer heap",
-    number: (t) => count(t.threads[0].timers),
+    number: (t) => count(t.timers),
     unit: "armed",
     text: "Sleeps, deadlines and timeouts stand in one heap over one timer of Node's. To move a deadline is a store: the timer looks at the state of now when it fires, and arms itself for the rest.",
   },
@@ -55,13 +55,13 @@ const WAYS = [
   ["M170 135 H245", (t) => sum(t.pollBatch), "io"],
   ["M395 135 H470", (t) => sum(t.pollBatch), "io"],
   ["M620 135 H695", (t) => sum(t.pollBatch), "io"],
-  ["M777 210 V330 H620", (t) => t.threads[0].exhausted + sum(t.queueBatch), "runnable"],
+  ["M777 210 V330 H620", (t) => t.exhausted + sum(t.queueBatch), "runnable"],
   ["M545 275 V246 H735 V210", (t) => sum(t.queueBatch), "runnable"],
-  ["M395 330 H432 V228 H660 V165 H695", (t) => t.threads[0].timersFired, "lock"],
+  ["M395 330 H432 V228 H660 V165 H695", (t) => t.timersFired, "lock"],
   ["M777 60 V26 H95 V60", (t) => sum(t.pollBatch), "accent"],
 ];
 
-function sum(hit) {
+function sum(hit = []) {
   // Without the buckets' widths it is the least that they can have been.
   let all = 0;
   for (let i = 0; i < hit.length; i += 2)
@@ -166,28 +166,29 @@ export function poller(place) {
   function facts() {
     const tick = ticks.at(-1);
     if (tick === undefined) return null;
-    const [own] = tick.threads;
+    const own = part(tick);
+    const perSecond = (n) => compact(Math.round(((n ?? 0) * 1000) / tick.ms));
     const all = {
       fds: [
-        ["opened/s", compact(Math.round(rate(tick, "opened")))],
+        ["opened/s", perSecond(own.opened)],
         ["goroutines parked on I/O and timers", count(own.parked)],
       ],
       epoll: [
-        ["polls/s", compact(Math.round((tick.polls * 1000) / tick.ms))],
+        ["polls/s", perSecond(own.polls)],
         ["stale events/s", count(own.stale)],
       ],
-      ready: [["woken/s", compact(Math.round((own.woken * 1000) / tick.ms))]],
+      ready: [["woken/s", perSecond(own.woken)]],
       queue: [
-        ["turns/s", compact(Math.round((tick.queueTurns * 1000) / tick.ms))],
-        ["budget used up/s", compact(Math.round((own.exhausted * 1000) / tick.ms))],
+        ["turns/s", perSecond(own.queueTurns)],
+        ["budget used up/s", perSecond(own.exhausted)],
       ],
       goroutines: [
-        ["started/s", compact(Math.round((own.started * 1000) / tick.ms))],
+        ["started/s", perSecond(own.started)],
         ["held the thread too long", count(own.longHolds)],
       ],
       timers: [
-        ["fired/s", compact(Math.round((own.timersFired * 1000) / tick.ms))],
-        ["next in", tick.timer === undefined ? "–" : lasting(tick.timer)],
+        ["fired/s", perSecond(own.timersFired)],
+        ["next in", own.timer === undefined ? "–" : lasting(own.timer)],
       ],
     }[chosen];
     return h(
@@ -221,17 +222,18 @@ export function poller(place) {
   };
   frame = requestAnimationFrame(move);
   const live = (tick) => {
+    const own = part(tick);
     for (const [name, { number }] of Object.entries(PARTS))
-      numbers[name].value.textContent = number(tick);
+      numbers[name].value.textContent = own.pid === undefined ? "–" : number(own, tick.ms);
     for (const way of ways) {
-      const perSecond = (way.value(tick) * 1000) / tick.ms;
+      const perSecond = own.pid === undefined ? 0 : (way.value(own) * 1000) / tick.ms;
       // More dots for more traffic, as its logarithm.
       way.speed =
         perSecond <= 0 ? 0 : Math.min(MOST_DOTS, 1 + Math.round(Math.log10(1 + perSecond) * 1.6));
     }
-    bars.update(histogram("pollBatch"));
-    delay.update(histogram("queueDelay"));
-    late.update(histogram("lateness"));
+    bars.update(histogram("pollBatch", part));
+    delay.update(histogram("queueDelay", part));
+    late.update(histogram("lateness", part));
     choose(chosen);
   };
   choose(chosen);

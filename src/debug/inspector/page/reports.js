@@ -1,5 +1,5 @@
 // reports.js: what the deadlock, lock and leak reports would say now.
-import { count, get, h, lasting, place as shortPlace, toast } from "./dom.js";
+import { addressOf, count, get, h, lasting, place as shortPlace, toast } from "./dom.js";
 
 export function reports(place) {
   const body = h("div", { class: "cards" });
@@ -16,7 +16,7 @@ export function reports(place) {
       "div",
       { class: "bar" },
       h("button", { type: "button", onclick: load }, "Look again"),
-      h("a", { class: "button", href: "/api/dump", download: "dump.txt" }, "Dump as text"),
+      h("a", { class: "button", href: addressOf("dump"), download: "dump.txt" }, "Dump as text"),
       h(
         "span",
         { class: "soft" },

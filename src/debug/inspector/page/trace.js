@@ -1,5 +1,5 @@
 // trace.js: the flight recorder's switch, profiles to download, and a viewer of recorded events.
-import { color, count, get, h, post, toast } from "./dom.js";
+import { addressOf, color, count, get, h, post, toast } from "./dom.js";
 
 const PROFILES = [
   ["cpu", "CPU", "where time is spent"],
@@ -19,7 +19,7 @@ export function traces(place) {
   );
   const save = h(
     "a",
-    { class: "button", href: "/api/trace", download: "trace.json" },
+    { class: "button", href: addressOf("trace"), download: "trace.json" },
     "Download for Perfetto",
   );
   save.hidden = true;
@@ -96,7 +96,7 @@ async function profile(kind, seconds, button) {
   button.disabled = true;
   button.textContent = kind === "goroutine" ? "…" : `${seconds} s …`;
   try {
-    const response = await fetch(`/api/profile?kind=${kind}&seconds=${seconds}`);
+    const response = await fetch(addressOf("profile", { kind, seconds }));
     if (!response.ok) throw new Error((await response.json()).error);
     const link = h("a", {
       href: URL.createObjectURL(await response.blob()),

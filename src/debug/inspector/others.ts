@@ -1,84 +1,12 @@
 /**
- * numbers.ts: the numbers of one thread, as its column on the page shows them, and those of the other
- * threads and of worker processes, by their control sockets.
+ * others.ts: the other threads of this process and its worker processes, by their control sockets: what they
+ * are asked, and their samples from tick to tick.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
-import { runtime } from "../../runtime/runtime.ts";
 import { askControl, controlFolder } from "../control.ts";
-import { meterCounts, watchMeters } from "../meters/meters.ts";
-import { keeper } from "./keeper.ts";
-
-/** Counts since the thread began, requests and turns since its meters did; except those that are of now. */
-export interface ThreadNumbers {
-  pid: number;
-  thread: number;
-  goroutines: number;
-  started: number;
-  panicked: number;
-  open: number;
-  opened: number;
-  read: number;
-  written: number;
-  requests: number;
-  parked: number;
-  turns: number;
-  polls: number;
-  queueTurns: number;
-  woken: number;
-  exhausted: number;
-  stale: number;
-  timers: number;
-  timersFired: number;
-  longHolds: number;
-  queue: number;
-  /** Time that the loop was busy, and all time, in ms. */
-  busy: number;
-  uptime: number;
-  heap: number;
-}
-
-/** This thread's, whose meters are watched. */
-export function threadNumbers(): ThreadNumbers {
-  const { stats } = runtime();
-  const counts = meterCounts();
-  const { active } = performance.eventLoopUtilization();
-  return {
-    pid: process.pid,
-    thread: threadId,
-    goroutines: counts.goroutines,
-    started: counts.started,
-    panicked: stats.goroutines.panicked,
-    open: counts.open,
-    opened: counts.opened,
-    read: counts.bytesIn,
-    written: counts.bytesOut,
-    requests: counts.requests,
-    parked: stats.parked,
-    turns: counts.turns,
-    polls: counts.polls,
-    queueTurns: counts.queueTurns,
-    woken: counts.woken,
-    exhausted: counts.exhausted,
-    stale: stats.staleEvents,
-    timers: counts.timers,
-    timersFired: counts.timersFired,
-    longHolds: counts.longHolds,
-    queue: counts.runnable,
-    busy: active,
-    uptime: performance.now(),
-    heap: process.memoryUsage().heapUsed,
-  };
-}
-
-const watched = keeper(() => ({ stop: watchMeters() }));
-
-/** This thread's, for an inspector that runs in another one. */
-export function answerNumbers(): ThreadNumbers {
-  watched();
-  return threadNumbers();
-}
+import type { Sample } from "./sample.ts";
 
 const PATIENCE_MS = 900;
 /** How often is looked for new ones, in ms. */
@@ -119,15 +47,29 @@ export function socketOf(thread: string): string | undefined {
   return otherSockets().find((path) => path.endsWith(`/${thread}.sock`));
 }
 
+/** Asks all others one question: what those said who answered in time, and how many did not. */
+export async function askOthers(
+  command: string,
+  argument: unknown,
+  patience: number,
+): Promise<{ answers: unknown[]; silent: number }> {
+  const asked = otherSockets().map((path) =>
+    askControl(path, command, argument, { patience, referenced: false }),
+  );
+  const settled = await Promise.allSettled(asked);
+  const answers = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  return { answers, silent: settled.length - answers.length };
+}
+
 /** Asks the others, one question at a time for each. */
 export class Others {
   private paths: string[] = [];
   private looked = Number.NEGATIVE_INFINITY;
-  private readonly latest = new Map<string, ThreadNumbers>();
+  private readonly latest = new Map<string, Sample>();
   private readonly asking = new Set<string>();
 
   /** What they said last; the next answers are asked for. */
-  look(): ThreadNumbers[] {
+  look(): Sample[] {
     const now = performance.now();
     if (now - this.looked > LOOK_MS) {
       this.looked = now;
@@ -143,8 +85,11 @@ export class Others {
   private async ask(path: string): Promise<void> {
     this.asking.add(path);
     try {
-      const numbers = await askControl(path, "numbers", undefined, PATIENCE_MS, false);
-      this.latest.set(path, numbers as ThreadNumbers);
+      const sample = await askControl(path, "numbers", undefined, {
+        patience: PATIENCE_MS,
+        referenced: false,
+      });
+      this.latest.set(path, sample as Sample);
     } catch {
       // It is busy, or has ended: what it said last stays until its socket is gone.
     }
