@@ -14,6 +14,7 @@
  *  - A known line is one line: the first LF is its end. Known fields begin behind it and end with the head.
  *  - The comparison takes the same time wherever the first difference is: heads hold secrets.
  */
+import { randomBytes } from "node:crypto";
 import type { Llhttp } from "./llhttp.ts";
 import type { ParserLimits } from "./parser.ts";
 
@@ -68,9 +69,12 @@ const LONGEST_FIELDS = 2048;
 const SHORTEST = 4;
 /** How many of each there are at most; powers of two. */
 const SLOTS = 64;
+const SLOT_SHIFT = 26;
 /** Words of fields that choose their slot. */
-const SAMPLES = 16;
+const SAMPLES = 8;
 const LF = 10;
+/** Odd, and another one in each process. */
+const factor = randomBytes(4).readInt32LE() | 1;
 
 function slots<T>(content: T): T[] {
   return Array.from({ length: SLOTS }, () => content);
@@ -85,7 +89,7 @@ let lastFields: KnownFields | undefined;
 
 /** How many bytes the first line has, with its LF; 0 without one among those that would be kept. */
 export function lineSize({ bytes }: Llhttp, at: number, length: number): number {
-  const most = at + (length < LONGEST_LINE ? length : LONGEST_LINE);
+  const most = at + Math.min(length, LONGEST_LINE);
   for (let i = at; i < most; i++) if (bytes[i] === LF) return i + 1 - at;
   return 0;
 }
@@ -99,64 +103,76 @@ export function recallFields(
 ): KnownFields | undefined {
   if (length < SHORTEST) return undefined;
   let found: KnownFields | undefined;
-  if (length <= LONGEST_FIELDS) found = fields[slotOf(lib.view, at, length)];
+  if (length <= LONGEST_FIELDS) found = fields[slotOf(lib, at, length)];
   // Behind other requests of its chunk a head's end is not known: it may be like the one before.
   if (found === undefined || found.size !== length) found = lastFields;
   if (found === undefined || found.size > length || found.limits !== limits) return undefined;
-  if (!equal(lib.view, at, found)) return undefined;
+  if (!equal(lib, at, found)) return undefined;
   lastFields = found;
   return found;
 }
 
 /** The line that the input has from `at` on. */
 export function recallLine(lib: Llhttp, at: number, size: number): KnownLine | undefined {
-  const found = lines[lineSlot(lib.view, at, size)];
+  const found = lines[lineSlot(lib, at, size)];
   if (found === undefined || found.size !== size) return undefined;
-  return equal(lib.view, at, found) ? found : undefined;
+  return equal(lib, at, found) ? found : undefined;
 }
 
-function equal(view: DataView, at: number, { size, words, lastWord }: Bytes): boolean {
+function equal({ view }: Llhttp, at: number, { size, words, lastWord }: Bytes): boolean {
   let different = view.getInt32(at + size - 4, true) ^ lastWord;
-  for (let i = 0; i < words.length; i++) {
-    different |= view.getInt32(at + (i << 2), true) ^ (words[i] as number);
+  let i = 0;
+  let place = at;
+  // Four at a time take two thirds of the time.
+  for (const most = words.length - 3; i < most; i += 4, place += 16) {
+    different |=
+      (view.getInt32(place, true) ^ (words[i] as number)) |
+      (view.getInt32(place + 4, true) ^ (words[i + 1] as number)) |
+      (view.getInt32(place + 8, true) ^ (words[i + 2] as number)) |
+      (view.getInt32(place + 12, true) ^ (words[i + 3] as number));
+  }
+  for (; i < words.length; i++, place += 4) {
+    different |= view.getInt32(place, true) ^ (words[i] as number);
   }
   return different === 0;
 }
 
-function bytesOf(view: DataView, at: number, size: number): Bytes {
+function bytesOf({ view }: Llhttp, at: number, size: number): Bytes {
   const words = new Int32Array(size >> 2);
   for (let i = 0; i < words.length; i++) words[i] = view.getInt32(at + (i << 2), true);
   return { size, words, lastWord: view.getInt32(at + size - 4, true) };
 }
 
-/** Fields of one length differ in a cookie or a token: some of their words tell them apart. */
-function slotOf(view: DataView, at: number, size: number): number {
+/**
+ * Fields of one length differ in a cookie or a token: some of their words tell them apart. Nobody outside can
+ * tell which fields share a slot.
+ */
+function slotOf({ view }: Llhttp, at: number, size: number): number {
   const step = Math.max(4, (size / SAMPLES) | 0);
   let sum = size;
   for (let i = at; i + 4 <= at + size; i += step) {
-    sum = (Math.imul(sum, 31) + view.getInt32(i, true)) | 0;
+    sum = Math.imul(sum ^ view.getInt32(i, true), factor);
   }
-  return (sum ^ (sum >>> 16) ^ (sum >>> 8)) & (SLOTS - 1);
+  return sum >>> SLOT_SHIFT;
 }
 
 /** Targets of one length differ in their last characters: those stand in front of " HTTP/1.1" and CRLF. */
-function lineSlot(view: DataView, at: number, size: number): number {
+function lineSlot({ view }: Llhttp, at: number, size: number): number {
   if (size < 15) return 0;
-  const word = view.getInt32(at + size - 15, true);
-  return (size ^ word ^ (word >>> 8) ^ (word >>> 16) ^ (word >>> 24)) & (SLOTS - 1);
+  return Math.imul(size ^ view.getInt32(at + size - 15, true), factor) >>> SLOT_SHIFT;
 }
 
 /** A line was taken: it is kept when it came before. */
 export function rememberLine(lib: Llhttp, at: number, size: number, facts: HeadFacts): void {
   if (size < SHORTEST || size > LONGEST_LINE) return;
-  const slot = lineSlot(lib.view, at, size);
+  const slot = lineSlot(lib, at, size);
   const { method, version, target } = facts;
   if (onceLines[slot] !== target) {
     onceLines[slot] = target;
     return;
   }
   onceLines[slot] = "";
-  const { words, lastWord } = bytesOf(lib.view, at, size);
+  const { words, lastWord } = bytesOf(lib, at, size);
   lines[slot] = { size, words, lastWord, method, version, target };
 }
 
@@ -173,14 +189,14 @@ export function rememberFields(
 ): void {
   const length = size - line;
   if (length < SHORTEST || length > LONGEST_FIELDS) return;
-  const slot = slotOf(lib.view, at + line, length);
+  const slot = slotOf(lib, at + line, length);
   const text = facts.text.slice(line);
   if (onceFields[slot] !== text) {
     onceFields[slot] = text;
     return;
   }
   onceFields[slot] = "";
-  const { words, lastWord } = bytesOf(lib.view, at + line, length);
+  const { words, lastWord } = bytesOf(lib, at + line, length);
   const { method, version, host, keepAlive, contentLength, expect } = facts;
   // Whose target it was is nobody's business.
   const first = `${method} * HTTP/1.${version - 10}\r\n`;

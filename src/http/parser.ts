@@ -470,7 +470,8 @@ export class RequestParser extends MessageParser {
     const isLine = result === OK && count === 0 && !this.headDone;
     // One space on either side of the target, and nothing in front of the method.
     const isTight = urlStart === method.length + 1 && urlEnd + VERSION + 2 === size;
-    const fits = isLine && isTight && lib.method(machine) === method && lib.version(machine) === version;
+    const fits =
+      isLine && isTight && lib.method(machine) === method && lib.version(machine) === version;
     lib.give(machine, REQUEST);
     return fits;
   }
@@ -492,7 +493,11 @@ export class RequestParser extends MessageParser {
     const lib = llhttp();
     const line = lineSize(lib, origin, size);
     // Only what stands there in the usual way: one space each, and nothing in front.
-    if (line === 0 || line !== this.urlEnd + VERSION + 2 || this.urlStart !== this.method.length + 1)
+    if (
+      line === 0 ||
+      line !== this.urlEnd + VERSION + 2 ||
+      this.urlStart !== this.method.length + 1
+    )
       return;
     rememberLine(lib, origin, line, this);
     rememberFields(lib, origin, size, line, this.limits, this);
