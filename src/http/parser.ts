@@ -445,12 +445,6 @@ export class RequestParser extends MessageParser {
       this.begin(this.limits);
       return false;
     }
-    this.target = this.sliceOf(this.urlStart, this.urlEnd);
-    const isPath = this.target.charCodeAt(0) === SLASH && this.target.indexOf("#") === -1;
-    if (!isPath || this.target.length > url) {
-      this.begin(this.limits);
-      return false;
-    }
     this.method = fields.method;
     this.version = fields.version;
     rememberLine(lib, origin, size, this);
@@ -458,22 +452,27 @@ export class RequestParser extends MessageParser {
   }
 
   /**
-   * Runs a machine over the line. True when it stands before the first field then, and knows what it knew when
-   * the fields were parsed: the same method and version, and nothing of any field.
+   * Runs a machine over the line. True when it stands before the first field then, knows what it knew when
+   * the fields were parsed (the same method and version, and nothing of any field), and the target is a path.
    */
   private parseLine(lib: Llhttp, origin: number, size: number, fields: KnownFields): boolean {
     this.origin = origin;
     const machine = lib.take(REQUEST);
     const result = lib.run(machine, origin, size, this);
-    const { urlStart, urlEnd, count } = this;
-    const { method, version } = fields;
-    const isLine = result === OK && count === 0 && !this.headDone;
-    // One space on either side of the target, and nothing in front of the method.
-    const isTight = urlStart === method.length + 1 && urlEnd + VERSION + 2 === size;
-    const fits =
-      isLine && isTight && lib.method(machine) === method && lib.version(machine) === version;
+    const isKin = lib.method(machine) === fields.method && lib.version(machine) === fields.version;
     lib.give(machine, REQUEST);
-    return fits;
+    const isLine = result === OK && this.count === 0 && !this.headDone;
+    if (!isLine || !isKin || !this.isTight(fields.method, size)) return false;
+    const target = this.sliceOf(this.urlStart, this.urlEnd);
+    this.target = target;
+    return (
+      target.charCodeAt(0) === SLASH && !target.includes("#") && target.length <= this.limits.url
+    );
+  }
+
+  /** The line has one space on either side of the target, and nothing in front of the method. */
+  private isTight(method: string, size: number): boolean {
+    return this.urlStart === method.length + 1 && this.urlEnd + VERSION + 2 === size;
   }
 
   private adopt(fields: KnownFields): void {
@@ -492,13 +491,7 @@ export class RequestParser extends MessageParser {
     if (this.upgrade || this.chunked || this.contentLength > 0) return;
     const lib = llhttp();
     const line = lineSize(lib, origin, size);
-    // Only what stands there in the usual way: one space each, and nothing in front.
-    if (
-      line === 0 ||
-      line !== this.urlEnd + VERSION + 2 ||
-      this.urlStart !== this.method.length + 1
-    )
-      return;
+    if (line === 0 || !this.isTight(this.method, line)) return;
     rememberLine(lib, origin, line, this);
     rememberFields(lib, origin, size, line, this.limits, this);
   }
