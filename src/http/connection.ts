@@ -487,8 +487,13 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
   }
 
   async more(ms: number): Promise<boolean> {
-    if (this.at < this.chunk.length) return true;
     const { conn } = this;
+    const left = this.chunk.length - this.at;
+    if (left > 0) {
+      // A body that is parsed a little at a time takes its time: others get their turns in between.
+      const { sched } = conn.fd.device.runtime;
+      return sched.charge(left) ? true : await sched.defer(true);
+    }
     await this.flush();
     if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));
     const chunk = await conn[readChunk]();

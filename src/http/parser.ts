@@ -78,6 +78,12 @@ const SMALL_PART = 4096;
 
 /** Bytes that a pipelined request's head is parsed in at a time. */
 const PIPELINED_STEP = 2048;
+/**
+ * Bytes of a chunked body that are parsed at a time while its chunks are not known to be longer than this many
+ * on the average: 64 KiB of chunks of one byte take 4 ms.
+ */
+const TINY_STEP = 4096;
+const TINY = 256;
 
 // The places of the head that is being parsed; copied when it is complete.
 const found: number[] = [];
@@ -124,6 +130,8 @@ export abstract class MessageParser implements Events {
   /** Up to where in this run the body's framing has been counted. */
   private framedTo = 0;
   private trailerBytes = 0;
+  /** The body's last chunks were tiny, or none has come. */
+  private isTiny = true;
 
   constructor(limits: ParserLimits) {
     this.limits = limits;
@@ -148,6 +156,7 @@ export abstract class MessageParser implements Events {
     this.trailers = undefined;
     this.prior = undefined;
     this.count = this.priorLength = this.bodyBytes = this.excess = this.trailerBytes = 0;
+    this.isTiny = true;
     this.collected = found;
     if (this.body.length !== 0) this.body.length = 0;
   }
@@ -163,7 +172,10 @@ export abstract class MessageParser implements Events {
    */
   parse(chunk: Uint8Array, at: number): number {
     // Behind other requests of its chunk a head is given little at a time: each might copy all the rest.
-    const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
+    let most = INPUT_SIZE;
+    if (this.headDone) {
+      if (this.chunked && this.isTiny) most = TINY_STEP;
+    } else if (at > 0) most = PIPELINED_STEP;
     const length = Math.min(chunk.length - at, most);
     this.chunk = chunk;
     this.chunkAt = at;
@@ -198,6 +210,7 @@ export abstract class MessageParser implements Events {
     if (wasHead) this.afterHead(length, used);
     else this.countFraming(used - this.framedTo);
     const { body } = this;
+    this.isTiny = this.bodyBytes - before < TINY * body.length;
     if (body.length > 1 && this.bodyBytes - before < SMALL_PART * body.length) {
       body.splice(0, body.length, Buffer.concat(body));
     }

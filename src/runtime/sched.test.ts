@@ -75,6 +75,36 @@ describe("the run queue", () => {
     assert.deepEqual(order, ["a", "b", "a", "b"]);
   });
 
+  test("wakes few at a time of those who do much, and the others in the turns after", () => {
+    const { host, sched } = setup();
+    const order: number[] = [];
+    // Each writes 1 MiB and is at the back of the queue again.
+    const again = (name: number): void => {
+      order.push(name);
+      sched.charge(1 << 20);
+      if (order.length < 20) sched.enqueue({ ready: () => again(name) });
+    };
+    for (let name = 0; name < 5; name++) sched.enqueue({ ready: () => again(name) });
+    const woken: number[] = [];
+    for (let turn = 0; turn < 5; turn++) {
+      const before = order.length;
+      host.turn();
+      woken.push(order.length - before);
+      assert.ok(host.queue.length <= 1, "the host was asked twice");
+    }
+    // What they cost is known from the second turn on.
+    assert.equal(woken[0], 5);
+    assert.ok(
+      woken.slice(1).every((n) => n >= 1 && n <= 2),
+      `${woken}`,
+    );
+    const turns = order.slice(5).map((name, i) => [name, i % 5]);
+    assert.ok(
+      turns.every(([name, place]) => name === place),
+      `${order}`,
+    );
+  });
+
   test("later() resolves in the next turn, with its value", async () => {
     const { host, sched } = setup();
     let value: string | undefined;

@@ -11,6 +11,11 @@
  *   cost of an operation on an fd = 1 + bytes / 1024
  *   cost of an operation in memory (a channel's, a lock's) = 1 / 16: it makes no system call
  *
+ * Who stands in the run queue has used up a turn already. A turn of the queue therefore wakes only as many
+ * as will do QUEUE_TURN's worth of work, judged by those of its last turn; the others stay in front and the
+ * poller is asked in between. Otherwise somebody who answers one small request would wait for a thousand large
+ * writes of others.
+ *
  * BASE bounds what a firehose may do before its neighbours are looked at (about two reads of 64 KiB);
  * the part per goroutine lets a large batch answer its requests without queueing.
  */
@@ -23,6 +28,8 @@ const UNIT = 16;
 const BYTES_SHIFT = 10 - 4;
 const BASE = 128 * UNIT;
 const PER_GOROUTINE = 8 * UNIT;
+/** About 2 MiB. */
+const QUEUE_TURN = 2048 * UNIT;
 
 /** Something that can be made runnable: what a PollDesc's rg and wg hold. */
 export interface Waiter {
@@ -50,6 +57,11 @@ export class Scheduler {
   private readonly host: Host;
   private queue: Waiter[] = [];
   private budget = BASE;
+  /** What the turn began with. */
+  private granted = BASE;
+  /** How many the queue's last turn has woken, while what they cost is not known; and what each cost. */
+  private queueWoken = 0;
+  private queueCost = 0;
   private lastBytes = 0;
   private lastPromise = Promise.resolve(0);
   /** Turns so far, goroutines woken in them, and operations that had to wait for a further turn. */
@@ -73,7 +85,8 @@ export class Scheduler {
     this.turns++;
     this.woken += woken;
     if (this.onTurn !== null) this.onTurn();
-    this.budget = BASE + PER_GOROUTINE * woken;
+    this.settle();
+    this.budget = this.granted = BASE + PER_GOROUTINE * woken;
   }
 
   /** The result of an operation on an fd that completed at once: now, or in a later turn. */
@@ -151,10 +164,29 @@ export class Scheduler {
   }
 
   private readonly runQueue = (): void => {
-    const batch = this.queue;
-    this.queue = [];
+    const batch = this.takeBatch();
     if (observer.turn !== null) observer.turn("queue", batch.length);
     this.beginTurn(batch.length);
+    this.queueWoken = batch.length;
     for (const waiter of batch) waiter.ready();
   };
+
+  /** Looks at what those have done whom the queue's last turn has woken. */
+  private settle(): void {
+    if (this.queueWoken === 0) return;
+    this.queueCost = (this.granted - this.budget) / this.queueWoken;
+    this.queueWoken = 0;
+  }
+
+  private takeBatch(): Waiter[] {
+    this.settle();
+    const { queue } = this;
+    const most = Math.max(1, Math.floor(QUEUE_TURN / this.queueCost));
+    if (!(queue.length > most)) {
+      this.queue = [];
+      return queue;
+    }
+    this.host.soon(this.runQueue);
+    return queue.splice(0, most);
+  }
 }
