@@ -492,7 +492,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
     if (left > 0) {
       // A body that is parsed a little at a time takes its time: others get their turns in between.
       const { sched } = conn.fd.device.runtime;
-      return sched.charge(left) ? true : await sched.defer(true);
+      return sched.charge(left) ? true : await sched.defer(true, left);
     }
     await this.flush();
     if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));

@@ -75,20 +75,24 @@ describe("the run queue", () => {
     assert.deepEqual(order, ["a", "b", "a", "b"]);
   });
 
-  test("wakes few at a time of those who do much, and the others in the turns after", () => {
+  test("wakes few at a time of those who do much, and the others in the turns after", async () => {
     const { host, sched } = setup();
     const order: number[] = [];
-    // Each writes 1 MiB and is at the back of the queue again.
-    const again = (name: number): void => {
-      order.push(name);
-      sched.charge(1 << 20);
-      if (order.length < 20) sched.enqueue({ ready: () => again(name) });
+    /** A goroutine that writes 1 MiB again and again. */
+    const write = async (name: number): Promise<void> => {
+      while (order.length < 20) {
+        order.push(name);
+        await sched.complete(name, 1 << 20);
+      }
     };
-    for (let name = 0; name < 5; name++) sched.enqueue({ ready: () => again(name) });
+    for (let name = 0; name < 5; name++) void write(name);
     const woken: number[] = [];
+    const light: number[] = [];
     for (let turn = 0; turn < 5; turn++) {
       const before = order.length;
+      sched.enqueue({ ready: () => light.push(turn) });
       host.turn();
+      await drained();
       woken.push(order.length - before);
       assert.ok(host.queue.length <= 1, "the host was asked twice");
     }
