@@ -20,7 +20,7 @@ export interface Arguments {
 export const HELP = `npm run bench -- [options] [suite ...]
 
 Measures echo servers of Coronet and its peers side by side. Without names it runs
-every suite: echo, churn, idle, fairness, udp, proxy, client, http, files, ws, fetch, gateway, sync, chan,
+every suite: echo, churn, idle, fairness, udp, proxy, client, http, h2, files, ws, fetch, gateway, sync, chan,
 parked, shared, threads, moves.
 
   --quick          a small form that takes about a minute and a half

@@ -144,6 +144,32 @@ describe("HTTP/2", () => {
     assert.deepEqual([none.headers[":status"], none.body.length], [204, 0]);
   });
 
+  checked("gives trailers and an empty body, whenever they come and are asked for", async () => {
+    await using to = await served(async (request, info) => {
+      if (info.target === "/later") await new Promise(setImmediate);
+      const text = await request.text();
+      return Response.json([text, [...info.trailers]]);
+    });
+    const asking = Array.from({ length: 60 }, async (_, i) => {
+      const stream = to.request(
+        { ":method": "POST", ":path": i % 2 === 0 ? "/now" : "/later" },
+        { waitForTrailers: true },
+      );
+      stream.on("wantTrailers", () => stream.sendTrailers({ "x-n": `${i}` }));
+      const text = "x".repeat((i % 3) * 1000);
+      stream.end(text);
+      assert.deepEqual(JSON.parse(String(await collect(stream))), [text, [["x-n", `${i}`]]]);
+    });
+    await Promise.all(asking);
+  });
+
+  checked("leaves the bytes of a response as they are, however often it is sent", async () => {
+    const bytes = new Uint8Array(300_000).fill(120);
+    await using to = await served(() => new Response(bytes));
+    for (let i = 0; i < 3; i++) assert.ok((await to.ask({})).body.equals(bytes));
+    assert.equal(bytes.length, 300_000);
+  });
+
   checked("carries 64 MB both ways, files, events and trailers", async () => {
     const folder = await mkdtemp(join(tmpdir(), "coronet-h2-"));
     await writeFile(join(folder, "file"), "x".repeat(300_000));

@@ -722,6 +722,14 @@ describe("a server", () => {
     assert.equal(server.size, 0);
   });
 
+  test("goes on when it's told to shut down at what is no date", async () => {
+    await using s = await start(hello);
+    const wrong = { deadline: 1_000 } as unknown as { deadline: Date };
+    await assert.rejects(s.server.shutdown(wrong), /expected a Date/);
+    const response = await fetch(`http://${s.server.addr}/`);
+    assert.equal(response.status, 200);
+  });
+
   test("refuses what is no limit", async () => {
     const limits = { body: -1 };
     await assert.rejects(serve("127.0.0.1:0", hello, { limits }), RangeError);

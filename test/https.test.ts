@@ -3,12 +3,17 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import {
+  createSecureServer as createHttp2Server,
+  type Http2SecureServer,
+  performServerHandshake,
+} from "node:http2";
 import { Agent, request as httpsRequest } from "node:https";
-import { connect as connectPlain } from "node:net";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import {
   Client,
   dialWebSocket,
@@ -55,6 +60,18 @@ function checked(name: string, body: (t: TestContext) => Promise<void>): void {
       }
     }),
   );
+}
+
+/** Where a server of Node's own listens now. */
+async function listening(server: TlsServer | Http2SecureServer): Promise<string> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function closed(server: TlsServer | Http2SecureServer): Promise<void> {
+  server.close();
+  await once(server, "close");
 }
 
 function secured(handler: Handler, options: ServeOptions = {}): Promise<Server> {
@@ -379,6 +396,25 @@ describe("fetch over TLS", () => {
     const chosen = await failure(fetch(urlOf(server), { tls: { secureContext } }));
     assert.equal(chosen.code, "ERR_ALPN");
     await assert.rejects(serve(plain as never, () => undefined, { tls: {} }));
+  });
+
+  checked("says of a server of HTTP/2 alone what it is, and what to do", async () => {
+    const refusing = createHttp2Server({ cert, key, allowHTTP1: false }, (_, response) => {
+      response.end("x");
+    });
+    const refused = await failure(fetch(await listening(refusing), ca));
+    assert.deepEqual([refused.code, refused.phase], ["ERR_ALPN", "connect"]);
+    assert.match(refused.message, /refuses HTTP\/1\.1.*speak HTTP\/2 alone.*node:http2/);
+    await closed(refusing);
+    // One that looks at no ALPN: it begins to speak, and its first word is no response.
+    const speaking = createTlsServer({ cert, key }, (socket) => {
+      socket.on("error", () => undefined);
+      performServerHandshake(socket).on("error", () => undefined);
+    });
+    const other = await failure(fetch(await listening(speaking), ca));
+    assert.deepEqual([other.code, other.phase], ["ERR_RESPONSE_MALFORMED", "head"]);
+    assert.match(other.message, /the server speaks HTTP\/2, .*node:http2/);
+    await closed(speaking);
   });
 
   checked("gives up a handshake in time", async () => {

@@ -1,7 +1,8 @@
-// HTTP on Coronet.
+// HTTP on Coronet; HTTP/2 where there is a certificate.
 import { Response, serve } from "../../dist/src/http/index.js";
 import { HELLO, LARGE, sumOf } from "./http_work.mjs";
 import { serverOptions } from "./options.mjs";
+import { pair } from "./tls_pair.mjs";
 
 const { host, port } = serverOptions(process.argv.slice(2));
 
@@ -11,6 +12,6 @@ function handle(request, info) {
   return new Response(HELLO);
 }
 
-const server = await serve(`${host}:${port}`, handle);
+const server = await serve(`${host}:${port}`, handle, { tls: pair() });
 const address = String(server.addr);
 console.log(`listening ${address.slice(address.lastIndexOf(":") + 1)}`);

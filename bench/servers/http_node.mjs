@@ -1,7 +1,9 @@
-// HTTP on node:http.
+// HTTP on node:http; HTTP/2 on node:http2 where there is a certificate.
 import { createServer } from "node:http";
+import { createSecureServer } from "node:http2";
 import { HELLO, LARGE, sumOf } from "./http_work.mjs";
 import { serverOptions } from "./options.mjs";
+import { pair } from "./tls_pair.mjs";
 
 const { host, port } = serverOptions(process.argv.slice(2));
 
@@ -10,7 +12,7 @@ function send(response, type, body) {
   response.end(body);
 }
 
-const server = createServer((request, response) => {
+function handle(request, response) {
   if (request.url === "/large") return send(response, "application/octet-stream", LARGE);
   if (request.url !== "/json") return send(response, "text/plain;charset=UTF-8", HELLO);
   const parts = [];
@@ -19,8 +21,10 @@ const server = createServer((request, response) => {
     const body = JSON.parse(Buffer.concat(parts).toString());
     send(response, "application/json", JSON.stringify(sumOf(body)));
   });
-});
+}
 
+const tls = pair();
+const server = tls === undefined ? createServer(handle) : createSecureServer(tls, handle);
 server.listen({ host, port, backlog: 4096 }, () => {
   console.log(`listening ${server.address().port}`);
 });

@@ -9,6 +9,7 @@ import { fetch } from "./fetch.ts";
 import { files } from "./files.ts";
 import { frameworks } from "./frameworks.ts";
 import { gateway } from "./gateway.ts";
+import { h2 } from "./h2.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
 import { proxy } from "./proxy.ts";
@@ -28,6 +29,7 @@ export const suites: readonly Suite[] = [
   proxy,
   client,
   http,
+  h2,
   ws,
   tls,
   fetch,

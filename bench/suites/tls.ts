@@ -22,7 +22,7 @@ const RESUMED = 0.99;
 const IDLE_STEPS = [500, 4000];
 
 /** The certificate of all servers: ECDSA on P-256, which signs fast. */
-function certificate(): Record<string, string> {
+export function certificate(): Record<string, string> {
   const [cert, key] = [join(buildDir, "tls_cert.pem"), join(buildDir, "tls_key.pem")];
   if (!existsSync(key)) {
     mkdirSync(buildDir, { recursive: true });

@@ -346,6 +346,7 @@ describe("a deadline", () => {
   test("must be a number or a valid date", () => {
     assert.throws(() => withTimeout(background(), Number.NaN), TypeError);
     assert.throws(() => withDeadline(background(), new Date("nonsense")), RangeError);
+    assert.throws(() => withDeadline(background(), 1_000 as unknown as Date), /expected a Date/);
     const [ctx] = withTimeout(background(), Infinity);
     assert.deepEqual([ctx.deadline, ctx.err], [undefined, undefined]);
   });

@@ -109,6 +109,7 @@ export function withDeadline(
   date: Date,
   reason?: unknown,
 ): [ctx: OwnedContext, cancel: CancelFunc] {
+  if (!(date instanceof Date)) throw new TypeError("withDeadline: expected a Date");
   const wall = date.getTime();
   if (Number.isNaN(wall)) throw new RangeError("withDeadline: the date is invalid");
   return below(contextOf(parent), wall - runtime().clock.wall(), wall, reason);

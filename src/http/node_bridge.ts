@@ -12,11 +12,13 @@
  *  - Once stopping, every request is answered with Connection: close.
  */
 import type { Server as NodeHTTPServer, ServerResponse } from "node:http";
-import type { Server as NodeHTTPSServer } from "node:https";
+import { Server as NodeHTTPSServer } from "node:https";
 import type { Addr } from "../net/addr.ts";
 import { TCPAddr } from "../net/addr.ts";
 import type { Conn } from "../net/conn.ts";
-import { type ConnDuplex, toDuplex } from "../net/to_duplex.ts";
+import { ConnDuplex } from "../net/to_duplex.ts";
+import { TlsConn } from "../tls/conn.ts";
+import { TlsDuplex } from "./tls_duplex.ts";
 
 /** A server of node:http, or of node:https. */
 export type AnyNodeServer = NodeHTTPServer | NodeHTTPSServer;
@@ -94,7 +96,7 @@ export class NodeBridge {
   add(conn: Conn): ConnDuplex | undefined {
     const { server, inner } = this;
     const { maxConnections } = server;
-    const socket: ConnDuplex & Served = toDuplex(conn, { allowHalfOpen: true });
+    const socket = socketOf(conn);
     if (typeof maxConnections === "number" && inner._connections >= maxConnections) {
       this.emit("drop", dropOf(socket));
       socket.destroy();
@@ -109,7 +111,9 @@ export class NodeBridge {
       inner._emitCloseIfDrained();
       this.wakeAll();
     });
-    this.emit("connection", socket);
+    // A server of node:https does TLS on whatever is a "connection".
+    const isSecured = socket instanceof TlsDuplex && server instanceof NodeHTTPSServer;
+    this.emit(isSecured ? "secureConnection" : "connection", socket);
     return socket;
   }
 
@@ -184,6 +188,11 @@ export class NodeBridge {
     this.waiting = [];
     for (const wake of waiting) wake();
   }
+}
+
+function socketOf(conn: Conn): ConnDuplex & Served {
+  const Kind = conn instanceof TlsConn ? TlsDuplex : ConnDuplex;
+  return new Kind(conn, { allowHalfOpen: true });
 }
 
 function handleOf({ addr, close, ref, unref }: Source): Handle {

@@ -159,11 +159,11 @@ export class Server implements AsyncDisposable, ConnectionOwner {
    * are their handlers'.
    */
   async shutdown(options: { deadline?: Date } = {}): Promise<void> {
+    const { deadline } = options;
+    using limit = deadline === undefined ? undefined : withDeadline(background(), deadline)[0];
     await this.stopListening();
     for (const connection of this.connections) connection.drain();
-    const { deadline } = options;
-    if (deadline === undefined) return await this.allLeft();
-    using limit = withDeadline(background(), deadline)[0];
+    if (limit === undefined) return await this.allLeft();
     const stop = afterFunc(limit, () => void this.closeConnections());
     await this.allLeft();
     stop();

@@ -8,6 +8,7 @@ import { afterFunc } from "../context/afterfunc.ts";
 import { background } from "../context/context.ts";
 import { withDeadline } from "../context/deadline.ts";
 import type { Addr } from "../net/addr.ts";
+import type { BaseConn } from "../net/conn.ts";
 import type { ListenOptions } from "../net/listen.ts";
 import { Listener } from "../net/listener.ts";
 import type { SocketConn } from "../net/socket.ts";
@@ -31,11 +32,11 @@ export class NodeServer implements AsyncDisposable {
   readonly addr: Addr;
   /** The server of node:http: the one that was given, or the one of the listener that was given. */
   readonly server: AnyNodeServer;
-  private readonly listener: Listener;
+  private readonly listener: Listener<BaseConn>;
   private readonly bridge: NodeBridge;
 
   /** @internal */
-  constructor(listener: Listener, server: AnyNodeServer) {
+  constructor(listener: Listener<BaseConn>, server: AnyNodeServer) {
     this.listener = listener;
     this.addr = listener.addr;
     this.server = server;
@@ -65,11 +66,11 @@ export class NodeServer implements AsyncDisposable {
    */
   async shutdown(options: { deadline?: Date } = {}): Promise<void> {
     const { bridge } = this;
+    const { deadline } = options;
+    using limit = deadline === undefined ? undefined : withDeadline(background(), deadline)[0];
     bridge.stop();
     await this.stopListening();
-    const { deadline } = options;
-    if (deadline === undefined) return await bridge.allLeft();
-    using limit = withDeadline(background(), deadline)[0];
+    if (limit === undefined) return await bridge.allLeft();
     const stop = afterFunc(limit, () => bridge.closeAll());
     await bridge.allLeft();
     stop();
@@ -99,8 +100,9 @@ export class NodeServer implements AsyncDisposable {
  * Runs a program of node:http over a listener of Coronet's: a server (with its listeners, upgrades,
  * timeouts), or a listener of its requests, as Express, Koa and others are one.
  *
- * The address is one of serve's, or a Listener, which is closed with the server. The server behaves as if it
- * had been told to listen: it emits "listening", its timeouts hold, its close() stops listening.
+ * The address is one of serve's, or a Listener, which is closed with the server. Over one of tlsListen's the
+ * program is one of https: `request.socket.encrypted` is true, and the rest of a TLSSocket that programs ask
+ * for is there with the first request. The server behaves as if it had been told to listen: it emits "listening", its timeouts hold, its close() stops listening.
  * Resolves once it listens; fails as listen.
  *
  * @example
@@ -112,7 +114,7 @@ export class NodeServer implements AsyncDisposable {
  * console.log(await answer.text()); // hello from /here
  */
 export async function serveNode(
-  address: string | Listener,
+  address: string | Listener<BaseConn>,
   program: AnyNodeServer | RequestListener,
   options: ListenOptions = {},
 ): Promise<NodeServer> {

@@ -51,3 +51,19 @@ test("an entry that left can be put into another list, and the former leaves it 
   assert.equal(other.length, 1);
   assert.equal(other.shift(), item);
 });
+
+test("every entry is visited, also when the visited one leaves", () => {
+  const list = new List<Item>();
+  const items = Array.from({ length: 5 }, (_, i) => new Item(i));
+  for (const item of items) list.push(item);
+  const seen: number[] = [];
+  list.forEach((item) => {
+    seen.push(item.name);
+    if (item.name % 2 === 0) list.remove(item);
+  });
+  assert.deepEqual(seen, [0, 1, 2, 3, 4]);
+  assert.deepEqual([list.shift()?.name, list.shift()?.name, list.shift()], [1, 3, undefined]);
+  list.forEach(() => {
+    assert.fail("it is empty");
+  });
+});

@@ -62,6 +62,16 @@ export class List<E extends ListEntry> {
     return newest as E | undefined;
   }
 
+  /** Visits the entries, oldest first. The one that is visited may leave meanwhile, others may not. */
+  forEach(visit: (entry: E) => void): void {
+    let next = this.newest?.newer;
+    for (let left = this.length; left > 0; left--) {
+      const entry = next as E;
+      next = entry.newer;
+      visit(entry);
+    }
+  }
+
   /** Takes an entry out, wherever it stands. False when it is not in this list. */
   remove(entry: E): boolean {
     if (entry.list !== (this as unknown)) return false;

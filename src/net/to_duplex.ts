@@ -28,12 +28,12 @@ const LONGEST_TIMER = 0x7fff_ffff;
 const COPIED = 16_384;
 
 /** A chunk that waited while the one before it was written. */
-interface Piled {
+export interface Piled {
   chunk: Buffer | string;
   encoding: BufferEncoding;
 }
 
-type Done = (error?: Error | null) => void;
+export type Done = (error?: Error | null) => void;
 
 /**
  * A conn as a stream. Beside a Duplex's methods and events it has those of a net.Socket that packages

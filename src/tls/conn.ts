@@ -78,6 +78,8 @@ export abstract class TlsConn extends BaseConn {
   abstract get protocol(): string | undefined;
   /** The cipher suite, by IANA's name: "TLS_AES_128_GCM_SHA256". */
   abstract get cipher(): string | undefined;
+  /** @internal The same by OpenSSL's name. */
+  abstract get cipherName(): string | undefined;
   /** The protocol that both sides agreed upon (ALPN); undefined for none. */
   abstract get alpnProtocol(): string | undefined;
   /** The name that the client asked for; undefined for none. */
@@ -179,6 +181,10 @@ export class NativeTlsConn extends TlsConn {
     return this.facts?.[1];
   }
 
+  get cipherName(): string | undefined {
+    return this.facts?.[2];
+  }
+
   get alpnProtocol(): string | undefined {
     return this.facts?.[3];
   }
@@ -270,6 +276,10 @@ export class NodeTlsConn extends TlsConn {
 
   get cipher(): string | undefined {
     return this.node.isSecure ? this.socket.getCipher()?.standardName : undefined;
+  }
+
+  get cipherName(): string | undefined {
+    return this.node.isSecure ? this.socket.getCipher()?.name : undefined;
   }
 
   get alpnProtocol(): string | undefined {

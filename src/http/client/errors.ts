@@ -31,6 +31,7 @@ export interface FetchErrorInit {
 /**
  * A request to a server failed. Its codes are those of a NetError, and
  *
+ *   ERR_ALPN                   the server refuses HTTP/1.1, or chose another protocol: HTTP/2 alone, mostly
  *   ERR_RESPONSE_MALFORMED     what came is no response, or could be taken for two different ones
  *   ERR_RESPONSE_TOO_LARGE     its head or its trailers are beyond the limits
  *   ERR_RESPONSE_TRUNCATED     the connection ended inside of it

@@ -23,7 +23,9 @@ import { BodyFailure, type Parts, partsOf, sendParts } from "../parts.ts";
 import { FetchError, type FetchPhase, failureOf } from "./errors.ts";
 import type { ClientSettings } from "./options.ts";
 import type { Origin } from "./origin.ts";
+
 import { giveResponseParser, type ResponseParser, takeResponseParser } from "./parser.ts";
+import { ONLY_HTTP2 } from "./tls.ts";
 
 /** A request as it is sent. */
 export interface Outgoing {
@@ -247,6 +249,7 @@ export class Exchange {
     this.answered = true;
     lib.drop();
     const used = parser.parseInput(n);
+    if (parser.status !== 0 && isSettings(lib.input)) throw this.otherProtocol();
     if (used === n) return true;
     this.chunk = chunkOf(lib.bytes, used, n - used);
     this.at = 0;
@@ -459,7 +462,7 @@ export class Exchange {
     return String(this.conn.remoteAddr);
   }
 
-  error(phase: FetchPhase, code: string, text: string, cause?: unknown): FetchError {
+  error(phase: FetchPhase, code: string, text: string, cause?: unknown, hint?: string): FetchError {
     const { method, url, origin } = this.outgoing;
     const { network } = origin;
     return new FetchError({
@@ -471,7 +474,13 @@ export class Exchange {
       code,
       text,
       cause,
+      hint,
     });
+  }
+
+  private otherProtocol(): FetchError {
+    const text = "the response is refused: the server speaks HTTP/2, and this client HTTP/1.1";
+    return this.error("head", "ERR_RESPONSE_MALFORMED", text, undefined, ONLY_HTTP2);
   }
 
   private malformed({ status, reason, headDone }: ResponseParser): FetchError {
@@ -483,6 +492,12 @@ export class Exchange {
   private malformedFor(reason: string, phase: FetchPhase = "head"): FetchError {
     return this.error(phase, "ERR_RESPONSE_MALFORMED", `the response is refused: ${reason}`);
   }
+}
+
+/** What a server of HTTP/2 says first: a frame of settings (RFC 9113, 3.4 and 6.5). */
+function isSettings(bytes: Uint8Array): boolean {
+  const isFirst = bytes[0] === 0 && bytes[3] === 4 && bytes[4] === 0;
+  return isFirst && bytes[5] === 0 && bytes[6] === 0 && bytes[7] === 0 && bytes[8] === 0;
 }
 
 function truncation({ contentLength, bodyBytes }: ResponseParser): string {

@@ -18,6 +18,13 @@ export type ClientTlsOptions = Omit<TlsClientOptions, "ALPNProtocols" | "session
 
 const PROTOCOLS = ["http/1.1"];
 
+/** How the code of a refusal ends that names the protocols (the alert no_application_protocol). */
+const REFUSED = "_ALERT_NO_APPLICATION_PROTOCOL";
+
+/** What to do about a server that does not speak HTTP/1.1. */
+export const ONLY_HTTP2 =
+  "it may speak HTTP/2 alone: let it offer http/1.1 as well, or ask it with node:http2";
+
 /** Options that are remembered by what they say. */
 const MOST = 1000;
 
@@ -55,7 +62,7 @@ export class ClientTls {
       timeout === null || handshakeTimeout === null
         ? (handshakeTimeout ?? timeout)
         : Math.min(timeout, handshakeTimeout);
-    const over = await secure(conn, {
+    const over = await this.begin(conn, {
       ...options,
       secureContext: context,
       servername,
@@ -74,6 +81,25 @@ export class ClientTls {
       text: `the server chose "${alpnProtocol}", and this client speaks HTTP/1.1`,
       hint: 'leave ALPNProtocols out of secureContext, or give ["http/1.1"]',
     });
+  }
+
+  /** As secure(), whose refusal by a server of another protocol says what that means to this client. */
+  private async begin(conn: SocketConn, options: TlsClientOptions): Promise<TlsConn> {
+    const { network, remoteAddr } = conn;
+    try {
+      return await secure(conn, options);
+    } catch (error) {
+      if (!(error instanceof NetError && error.code.endsWith(REFUSED))) throw error;
+      throw new NetError({
+        op: "handshake",
+        network,
+        address: String(remoteAddr),
+        code: "ERR_ALPN",
+        text: "the server refuses HTTP/1.1, which is what this client speaks",
+        hint: ONLY_HTTP2,
+        cause: error,
+      });
+    }
   }
 }
 

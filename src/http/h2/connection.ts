@@ -12,7 +12,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { type ConnDuplex, toDuplex } from "../../net/to_duplex.ts";
+import { List } from "../../internal/list.ts";
 import type { Meter } from "../../poll/fd.ts";
 import { go } from "../../runtime/goroutine.ts";
 import { parked, type Resolve, resolver } from "../../runtime/park.ts";
@@ -20,6 +20,7 @@ import type { TlsConn } from "../../tls/conn.ts";
 import type { ConnectionOwner, Served } from "../connection.ts";
 import { StreamExchange } from "./exchange.ts";
 import { headOf } from "./fields.ts";
+import { SessionDuplex } from "./session_duplex.ts";
 
 /** What a client may send of one body, and of all, before somebody takes it, in bytes. */
 const STREAM_WINDOW = 262_144;
@@ -30,10 +31,16 @@ const NO_STREAM = 0x7fff_ffff;
 const PING_MS = 1_000;
 /** How long a session may take to end when nothing is under way, in ms. */
 const LAST_MS = 100;
+/** How often a limit of time is looked at before it is over. */
+const LOOKS = 4;
+/** Longest time that a timer of Node takes, in ms. */
+const LONGEST_TIMER = 0x7fff_ffff;
 /** Fields of a request that are no headers. */
 const PSEUDO = 8;
 /** What each field counts beside its bytes (RFC 9113, 10.5.1). */
 const PAIR = 32;
+
+const nothing = (): void => {};
 
 export class Http2Connection implements Served {
   readonly conn: TlsConn;
@@ -46,11 +53,15 @@ export class Http2Connection implements Served {
   private session: ServerHttp2Session | undefined = undefined;
   private readonly ended: Promise<void>;
   private readonly end: Resolve<void>;
-  private duplex: ConnDuplex | undefined = undefined;
+  private duplex: SessionDuplex | undefined = undefined;
   private closing = false;
-  private streams = 0;
+  /** No Set: its old tables, once they are old to the collector too, hold every request there was. */
+  private readonly exchanges = new List<StreamExchange>();
   private requests = 0;
-  private idle: NodeJS.Timeout | undefined = undefined;
+  /** Runs as long as the session does: it looks for streams that do not get on, and for their absence. */
+  private looker: NodeJS.Timeout | undefined = undefined;
+  /** How many times it found no request under way. */
+  private quiet = 0;
   private last: NodeJS.Timeout | undefined = undefined;
   private draining = false;
 
@@ -67,7 +78,7 @@ export class Http2Connection implements Served {
     const { settings } = owner;
     // Who reads is the session, all the time: what stands still is its streams' to see.
     conn.setTimeouts({ write: settings.write });
-    const duplex = toDuplex(conn);
+    const duplex = new SessionDuplex(conn);
     this.duplex = duplex;
     const session = performServerHandshake(duplex, {
       // Beyond these streams are reset; below, a request that is too large is answered with 431.
@@ -82,7 +93,7 @@ export class Http2Connection implements Served {
     this.session = session;
     session.setLocalWindowSize(WINDOW);
     // A peer that goes, or breaks the rules, ends its connection and nothing else.
-    session.on("error", () => {});
+    session.on("error", nothing);
     session.on("stream", (stream, _headers, _flags, raw?: string[]) => {
       this.begin(stream as ServerHttp2Stream, raw ?? []);
     });
@@ -97,38 +108,48 @@ export class Http2Connection implements Served {
       session.destroy();
       this.end();
     });
-    this.rest();
+    this.lookAfter();
     if (owner.stopping) this.drain();
     await this.ended;
-    clearTimeout(this.idle);
+    clearTimeout(this.looker);
     clearTimeout(this.last);
     await conn.close();
   }
 
   private begin(stream: ServerHttp2Stream, raw: readonly string[]): void {
-    const { owner, conn } = this;
+    const { owner, conn, exchanges } = this;
     const { settings } = owner;
     // Whoever waits for the stream learns of it there.
-    stream.on("error", () => {});
-    clearTimeout(this.idle);
-    this.streams++;
-    stream.once("close", () => {
-      if (--this.streams > 0) return;
-      if (this.closing) this.shut();
-      else this.rest();
-    });
+    stream.on("error", nothing);
     const exchange = new StreamExchange(conn, owner, stream, headOf(raw, settings));
+    exchanges.push(exchange);
+    // Once, for the stream too is held for longer than it lives.
+    stream.once("close", () => {
+      exchange.closed();
+      exchanges.remove(exchange);
+      this.quiet = 0;
+      if (this.closing && exchanges.length === 0) this.shut();
+    });
     go(serveStream, exchange);
     if (++this.requests >= settings.requests) this.drain();
   }
 
-  /** No request is under way. */
-  private rest(): void {
-    const { idle } = this.owner.settings;
-    if (idle === Infinity || this.session?.closed !== false) return;
-    clearTimeout(this.idle);
-    this.idle = setTimeout(() => this.shut(), idle);
-    this.idle.unref();
+  /** One timer for all limits of time: to set one for each request costs more than to look now and then. */
+  private lookAfter(): void {
+    const { idle, write } = this.owner.settings;
+    const pause = Math.min(idle, write) / LOOKS;
+    if (pause === Infinity) return;
+    const mostQuiet = Math.ceil(idle / pause);
+    const mostWaiting = Math.ceil(write / pause);
+    const look = (): void => {
+      this.looker?.refresh();
+      this.exchanges.forEach((exchange) => {
+        exchange.look(mostWaiting);
+      });
+      if (this.exchanges.length === 0 && ++this.quiet > mostQuiet && !this.closing) this.shut();
+    };
+    this.looker = setTimeout(look, Math.min(pause, LONGEST_TIMER));
+    this.looker.unref();
   }
 
   /** No request is taken any more; the connection ends with the last one. */
@@ -137,7 +158,7 @@ export class Http2Connection implements Served {
     this.closing = true;
     clearTimeout(this.last);
     if (session?.closed === false) session.close();
-    if (this.streams > 0) return;
+    if (this.exchanges.length > 0) return;
     // A session that has refused a request by itself may wait for it in vain.
     this.last = setTimeout(() => {
       session?.destroy();

@@ -9,6 +9,7 @@
  */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Context } from "../../context/context.ts";
+import { ListEntry } from "../../internal/list.ts";
 import type { BaseConn, Conn } from "../../net/conn.ts";
 import { fromDuplex } from "../../net/duplex.ts";
 import { endsQuietly } from "../../runtime/panic.ts";
@@ -19,6 +20,7 @@ import { FileBody } from "../file_body.ts";
 import { fromPlatform } from "../foreign.ts";
 import { type HeadersInit, headerList } from "../headers.ts";
 import { type InfoSource, RequestInfo } from "../info.ts";
+import type { Observer } from "../observe.ts";
 import { type Parts, partsOf } from "../parts.ts";
 import { ResponseRecord } from "../record.ts";
 import { Request } from "../request.ts";
@@ -27,12 +29,12 @@ import { StreamBody } from "./body.ts";
 import { type Head, headersOf, responseHeaders } from "./fields.ts";
 import { StreamGone, StreamWriter } from "./writer.ts";
 
-const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = constants;
 
 /** Bytes of a body that are handed over at once. */
 const SLICE = 65_536;
 
-export class StreamExchange implements InfoSource {
+export class StreamExchange extends ListEntry implements InfoSource {
   readonly conn: BaseConn;
   readonly secure = true;
   private readonly owner: ConnectionOwner;
@@ -48,6 +50,7 @@ export class StreamExchange implements InfoSource {
   private status = 0;
 
   constructor(conn: BaseConn, owner: ConnectionOwner, stream: ServerHttp2Stream, head: Head) {
+    super();
     this.conn = conn;
     this.owner = owner;
     this.stream = stream;
@@ -57,7 +60,7 @@ export class StreamExchange implements InfoSource {
     // An extended CONNECT is a GET without a body, as the handler sees it.
     const hasBody = !stream.endAfterHeaders && protocol === "" && method !== "CONNECT";
     this.incoming = hasBody ? new StreamBody(stream, settings, expect !== undefined) : undefined;
-    this.writer = new StreamWriter(stream, settings.write);
+    this.writer = new StreamWriter(stream);
     this.info = new RequestInfo(
       this,
       this.incoming,
@@ -69,29 +72,51 @@ export class StreamExchange implements InfoSource {
       spans,
     );
     this.request = new Request(this.info);
-    stream.once("close", () => this.watcher?.cancel("the client has gone"));
+  }
+
+  /** The stream is closed, by whomever. */
+  closed(): void {
+    this.writer.closed();
+    this.incoming?.closed();
+    this.watcher?.cancel("the client has gone");
+  }
+
+  /** Ends a stream whose client takes nothing: the connection looks at all of them from time to time. */
+  look(most: number): void {
+    if (this.writer.look(most)) this.stream.close(NGHTTP2_CANCEL);
   }
 
   /** Answers the request. Never throws. */
   async serve(): Promise<void> {
     const { owner, request, info, head } = this;
     const { observer, tally } = owner;
-    const started = performance.now();
+    const started = observer === undefined ? 0 : performance.now();
     if (head.status === 0) {
       tally.requests++;
       observer?.begun(request, info);
     } else this.noteRefusal(head.status, head.reason);
     let complete = false;
     try {
-      const response = head.status === 0 ? await this.answer() : refusal(head.status, head.reason);
+      const answer = head.status === 0 ? this.call() : refusal(head.status, head.reason);
+      const response = isOurs(answer) ? answer : await answer;
       if (this.takenOver) return;
-      complete = await this.send(response);
+      const sending = this.send(response);
+      const whole = typeof sending === "boolean" ? sending : await sending;
+      // Nobody waits for the last bytes to leave who has nothing to do then.
+      if (whole && !this.isAlone(observer)) await this.writer.left();
+      complete = whole;
     } catch (error) {
       if (!(error instanceof StreamGone)) owner.report(error, request);
       this.reset(NGHTTP2_INTERNAL_ERROR);
     }
     if (!this.takenOver) this.finish();
     observer?.sent(this.record(started, complete));
+  }
+
+  /** Nobody is to be told when the response has left, and nothing is to be done. */
+  private isAlone(observer: Observer | undefined): boolean {
+    if (observer !== undefined || this.watcher !== undefined) return false;
+    return this.incoming === undefined || this.incoming.arrived;
   }
 
   private noteRefusal(status: number, reason: string): void {
@@ -102,10 +127,20 @@ export class StreamExchange implements InfoSource {
 
   // ---- the handler
 
-  private async answer(): Promise<Response> {
+  private call(): Response | Promise<Response> {
     const { owner, request, info } = this;
     try {
-      return await this.responseOf(await owner.handler(request, info));
+      const answer = owner.handler(request, info);
+      return isOurs(answer) ? answer : this.settle(answer);
+    } catch (error) {
+      return this.failure(error);
+    }
+  }
+
+  private async settle(answer: Answer | Promise<Answer>): Promise<Response> {
+    try {
+      const response = this.responseOf(await answer);
+      return isOurs(response) ? response : await response;
     } catch (error) {
       return this.failure(error);
     }
@@ -137,60 +172,56 @@ export class StreamExchange implements InfoSource {
 
   // ---- the response
 
-  /** Sends it: true when it has left as a whole. */
-  private async send(response: Response): Promise<boolean> {
-    const { stream, request, owner } = this;
+  /** Sends it: true when it is handed over as a whole. */
+  private send(response: Response): boolean | Promise<boolean> {
+    const { stream, request, owner, writer } = this;
     if (response.status === 0) {
       this.reset(NGHTTP2_INTERNAL_ERROR);
       return false;
     }
     let headers: ReturnType<typeof responseHeaders>;
     let source: Source;
+    let silent: boolean;
     try {
       if (response.status < 200) {
         throw new TypeError("a handler cannot answer 101 by itself: info.upgrade() does");
       }
       headers = responseHeaders(response);
       source = response.take();
-      checkLength(headers, source, request.method === "HEAD" || isBodiless(response.status));
+      silent = request.method === "HEAD" || isBodiless(response.status);
+      checkLength(headers, source, silent);
     } catch (error) {
       owner.report(error, request);
-      return await this.send(refusal(500, "Internal Server Error"));
+      return this.send(refusal(500, "Internal Server Error"));
     }
-    if (stream.destroyed || stream.closed) {
-      await giveUp(source);
-      return false;
-    }
+    if (stream.destroyed || stream.closed) return giveUp(source);
     this.status = response.status;
-    const silent = source === null || request.method === "HEAD" || isBodiless(response.status);
-    if (silent) {
-      await giveUp(source);
+    if (silent || source === null) {
       stream.respond(headers, { endStream: true });
-      await this.writer.end();
-      return true;
+      writer.end();
+      return isStreamed(source) ? giveUp(source, true) : true;
     }
-    if (typeof source === "string" || source instanceof Uint8Array) {
-      stream.respond(headers);
-      await this.sendWhole(source);
-      return true;
-    }
-    return await this.sendParts(headers, source as ReadableStream<Uint8Array> | IncomingSource);
+    if (isStreamed(source)) return this.sendParts(headers, source);
+    stream.respond(headers);
+    if (source.length > SLICE) return this.sendSlices(source);
+    writer.end(source);
+    return true;
   }
 
   /** What is large goes in slices: node:http2 counts what it holds, and refuses requests beyond a limit. */
-  private async sendWhole(body: string | Uint8Array): Promise<void> {
+  private async sendSlices(body: string | Uint8Array): Promise<boolean> {
     const { writer } = this;
-    if (body.length <= SLICE) return await writer.end(body);
     const bytes = typeof body === "string" ? Buffer.from(body) : body;
     for (let at = 0; at < bytes.length; at += SLICE) {
       await writer.write(bytes.subarray(at, at + SLICE));
     }
-    await writer.end();
+    writer.end();
+    return true;
   }
 
   private async sendParts(
     headers: ReturnType<typeof responseHeaders>,
-    source: ReadableStream<Uint8Array> | IncomingSource,
+    source: Streamed,
   ): Promise<boolean> {
     const { stream, writer } = this;
     const parts = partsOf(source);
@@ -204,7 +235,8 @@ export class StreamExchange implements InfoSource {
       stream.respond(headers, { waitForTrailers: true });
       const length = headers["content-length"];
       await this.pass(parts, length === undefined ? -1 : Number(length));
-      await writer.end();
+      writer.end();
+      await writer.left();
       return true;
     } catch (error) {
       broken = true;
@@ -241,7 +273,7 @@ export class StreamExchange implements InfoSource {
     this.over = true;
     watcher?.cancel("the response has been sent");
     incoming?.end();
-    if (stream.destroyed || incoming === undefined) return;
+    if (stream.destroyed || incoming === undefined || incoming.arrived) return;
     if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
     // A stream whose body nobody takes would never come to its end.
     stream.removeAllListeners("readable");
@@ -311,10 +343,16 @@ function refusal(status: number, reason: string): Response {
   return new Response(`${reason}\n`, { status });
 }
 
-async function giveUp(source: Source): Promise<void> {
-  if (source instanceof ReadableStream || source instanceof IncomingSource) {
-    await partsOf(source).cancel("the response has no body");
-  }
+type Streamed = ReadableStream<Uint8Array> | IncomingSource;
+
+function isStreamed(source: Source): source is Streamed {
+  return source instanceof ReadableStream || source instanceof IncomingSource;
+}
+
+/** Nobody wants the body. Says then whether the response is whole without it. */
+async function giveUp(source: Source, whole = false): Promise<boolean> {
+  if (isStreamed(source)) await partsOf(source).cancel("the response has no body");
+  return whole;
 }
 
 /** Says how long the body is, where that is known. Throws a TypeError when something else was said. */

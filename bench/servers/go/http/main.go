@@ -1,4 +1,4 @@
-// HTTP on Go's net/http. The runner sets GOMAXPROCS=1.
+// HTTP on Go's net/http; HTTP/2 where BENCH_TLS_CERT and BENCH_TLS_KEY name a certificate. The runner sets GOMAXPROCS=1.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 )
 
@@ -54,5 +55,9 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("listening %d\n", listener.Addr().(*net.TCPAddr).Port)
-	log.Fatal(http.Serve(listener, http.HandlerFunc(handle)))
+	handler := http.HandlerFunc(handle)
+	if cert := os.Getenv("BENCH_TLS_CERT"); cert != "" {
+		log.Fatal(http.ServeTLS(listener, handler, cert, os.Getenv("BENCH_TLS_KEY")))
+	}
+	log.Fatal(http.Serve(listener, handler))
 }
