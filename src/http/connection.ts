@@ -191,7 +191,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
       }
       if (!this.accept(parser)) {
         const { status, reason } = parser;
-        const line = parser.headDone ? targetOf(parser) : "";
+        const line = parser.headDone ? parser.target : "";
         giveParser(parser);
         await this.refuse(status, reason, line);
         return;
@@ -323,8 +323,7 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
       incoming = new IncomingBody(this, parser, settings.bodyRate, expects);
     }
     this.incoming = incoming;
-    const { method, text, host } = parser;
-    const target = targetOf(parser);
+    const { method, target, text, host } = parser;
     const info = new RequestInfo(
       this,
       incoming,
@@ -488,8 +487,13 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
   }
 
   async more(ms: number): Promise<boolean> {
-    if (this.at < this.chunk.length) return true;
     const { conn } = this;
+    const left = this.chunk.length - this.at;
+    if (left > 0) {
+      // A body that is parsed a little at a time takes its time: others get their turns in between.
+      const { sched } = conn.fd.device.runtime;
+      return sched.charge(left) ? true : await sched.defer(true, left);
+    }
     await this.flush();
     if (ms !== Infinity) conn.setReadDeadline(new Date(Date.now() + ms));
     const chunk = await conn[readChunk]();
@@ -665,10 +669,6 @@ export class Connection implements InfoSource, BodySource, Exchange, Waiter, Ser
 function tracedHandler(handler: Handler, trace: Trace): Handler {
   return (request, info) =>
     trace({ request, info }, async () => await handler(request, info)) as Promise<Answer>;
-}
-
-function targetOf({ text, urlStart, urlEnd }: RequestParser): string {
-  return text.slice(urlStart, urlEnd);
 }
 
 /** Stands for the request while there is none. */

@@ -71,7 +71,7 @@ export class Llhttp {
   input: Latin1Buffer;
   /** The same memory, for copies and comparisons of its parts. */
   bytes: Uint8Array;
-  words: Int32Array;
+  view: DataView;
   /** The chunk whose bytes the input holds, the first and last of them, and where in the input they begin. */
   private held: Uint8Array | undefined = undefined;
   private heldFrom = 0;
@@ -92,9 +92,9 @@ export class Llhttp {
     this.lib = instance.exports as Exports;
     this.lib._initialize();
     this.base = this.lib.malloc(INPUT_SIZE);
-    this.input = this.view();
+    this.input = this.makeInput();
     this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
-    this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
+    this.view = new DataView(this.input.buffer, this.base, INPUT_SIZE);
   }
 
   /** Takes a machine for one message of that type. */
@@ -107,9 +107,9 @@ export class Llhttp {
     const fresh = this.lib.llhttp_alloc(type);
     if (fresh === 0) throw new RangeError("http: no memory for a parser");
     if (this.input.buffer !== this.lib.memory.buffer) {
-      this.input = this.view();
+      this.input = this.makeInput();
       this.bytes = new Uint8Array(this.input.buffer, this.base, INPUT_SIZE);
-      this.words = new Int32Array(this.input.buffer, this.base, INPUT_SIZE / 4);
+      this.view = new DataView(this.input.buffer, this.base, INPUT_SIZE);
     }
     return fresh;
   }
@@ -180,7 +180,7 @@ export class Llhttp {
     return name;
   }
 
-  private view(): Latin1Buffer {
+  private makeInput(): Latin1Buffer {
     return Buffer.from(this.lib.memory.buffer, this.base, INPUT_SIZE) as Latin1Buffer;
   }
 

@@ -17,12 +17,20 @@
  *  - `spans` holds four places for each field: start and end of its name, start and end of its value.
  */
 import { chunkOf } from "../poll/buffers.ts";
-import { type KnownHead, recall, remember } from "./known_heads.ts";
+import {
+  type KnownFields,
+  lineSize,
+  recallFields,
+  recallLine,
+  rememberFields,
+  rememberLine,
+} from "./known_heads.ts";
 import {
   type Events,
   INPUT_SIZE,
   INVALID_METHOD,
   INVALID_VERSION,
+  type Llhttp,
   llhttp,
   OK,
   PAUSED,
@@ -70,6 +78,12 @@ const SMALL_PART = 4096;
 
 /** Bytes that a pipelined request's head is parsed in at a time. */
 const PIPELINED_STEP = 2048;
+/**
+ * Bytes of a chunked body that are parsed at a time while its chunks are not known to be longer than this many
+ * on the average: 64 KiB of chunks of one byte take 4 ms.
+ */
+const TINY_STEP = 4096;
+const TINY = 256;
 
 // The places of the head that is being parsed; copied when it is complete.
 const found: number[] = [];
@@ -86,7 +100,7 @@ export abstract class MessageParser implements Events {
   done = false;
 
   text = "";
-  spans: number[] = NO_SPANS;
+  spans: readonly number[] = NO_SPANS;
   version = 0;
   upgrade = false;
   keepAlive = false;
@@ -111,11 +125,13 @@ export abstract class MessageParser implements Events {
   private chunk: Uint8Array | undefined = undefined;
   private chunkAt = 0;
   /** Where in the input the run began. */
-  private origin = 0;
+  protected origin = 0;
   private excess = 0;
   /** Up to where in this run the body's framing has been counted. */
   private framedTo = 0;
   private trailerBytes = 0;
+  /** The body's last chunks were tiny, or none has come. */
+  private isTiny = true;
 
   constructor(limits: ParserLimits) {
     this.limits = limits;
@@ -140,6 +156,7 @@ export abstract class MessageParser implements Events {
     this.trailers = undefined;
     this.prior = undefined;
     this.count = this.priorLength = this.bodyBytes = this.excess = this.trailerBytes = 0;
+    this.isTiny = true;
     this.collected = found;
     if (this.body.length !== 0) this.body.length = 0;
   }
@@ -155,7 +172,10 @@ export abstract class MessageParser implements Events {
    */
   parse(chunk: Uint8Array, at: number): number {
     // Behind other requests of its chunk a head is given little at a time: each might copy all the rest.
-    const most = at > 0 && !this.headDone ? PIPELINED_STEP : INPUT_SIZE;
+    let most = INPUT_SIZE;
+    if (this.headDone) {
+      if (this.chunked && this.isTiny) most = TINY_STEP;
+    } else if (at > 0) most = PIPELINED_STEP;
     const length = Math.min(chunk.length - at, most);
     this.chunk = chunk;
     this.chunkAt = at;
@@ -190,6 +210,7 @@ export abstract class MessageParser implements Events {
     if (wasHead) this.afterHead(length, used);
     else this.countFraming(used - this.framedTo);
     const { body } = this;
+    this.isTiny = this.bodyBytes - before < TINY * body.length;
     if (body.length > 1 && this.bodyBytes - before < SMALL_PART * body.length) {
       body.splice(0, body.length, Buffer.concat(body));
     }
@@ -387,11 +408,12 @@ export abstract class MessageParser implements Events {
 /** A request: for a server. */
 export class RequestParser extends MessageParser {
   method = "";
-  urlStart = 0;
-  urlEnd = 0;
+  target = "";
   host = "";
   /** The value of Expect; undefined without one. */
   expect: string | undefined = undefined;
+  private urlStart = 0;
+  private urlEnd = 0;
 
   override begin(limits: ParserLimits): void {
     super.begin(limits);
@@ -409,29 +431,82 @@ export class RequestParser extends MessageParser {
   }
 
   protected override recalled(origin: number, length: number): number {
-    const head = recall(llhttp(), origin, length, this.limits);
-    if (head === undefined) return 0;
-    this.adopt(head);
-    return head.size;
+    const lib = llhttp();
+    const line = lineSize(lib, origin, length);
+    if (line === 0) return 0;
+    const fields = recallFields(lib, origin + line, length - line, this.limits);
+    if (fields === undefined || !this.takeLine(origin, line, fields)) return 0;
+    this.adopt(fields);
+    return line + fields.size;
   }
 
-  private adopt(head: KnownHead): void {
+  /**
+   * Takes the line in front of fields that are known. False when llhttp has to see both: they do not belong
+   * to each other, or there is something about the line that has to be judged.
+   */
+  private takeLine(origin: number, size: number, fields: KnownFields): boolean {
+    const { headerBytes, url } = this.limits;
+    if (size + fields.end > headerBytes) return false;
+    const lib = llhttp();
+    const known = recallLine(lib, origin, size);
+    if (known !== undefined) {
+      if (known.method !== fields.method || known.version !== fields.version) return false;
+      this.target = known.target;
+      return this.target.length <= url;
+    }
+    if (!this.parseLine(lib, origin, size, fields)) {
+      this.begin(this.limits);
+      return false;
+    }
+    this.method = fields.method;
+    this.version = fields.version;
+    rememberLine(lib, origin, size, this);
+    return true;
+  }
+
+  /**
+   * Runs a machine over the line. True when it stands before the first field then, knows what it knew when
+   * the fields were parsed (the same method and version, and nothing of any field), and the target is a path.
+   */
+  private parseLine(lib: Llhttp, origin: number, size: number, fields: KnownFields): boolean {
+    this.origin = origin;
+    const machine = lib.take(REQUEST);
+    const result = lib.run(machine, origin, size, this);
+    const isKin = lib.method(machine) === fields.method && lib.version(machine) === fields.version;
+    lib.give(machine, REQUEST);
+    const isLine = result === OK && this.count === 0 && !this.headDone;
+    if (!isLine || !isKin || !this.isTight(fields.method, size)) return false;
+    const target = this.sliceOf(this.urlStart, this.urlEnd);
+    this.target = target;
+    return (
+      target.charCodeAt(0) === SLASH && !target.includes("#") && target.length <= this.limits.url
+    );
+  }
+
+  /** The line has one space on either side of the target, and nothing in front of the method. */
+  private isTight(method: string, size: number): boolean {
+    return this.urlStart === method.length + 1 && this.urlEnd + VERSION + 2 === size;
+  }
+
+  private adopt(fields: KnownFields): void {
     this.headDone = this.done = true;
-    this.text = head.text;
-    this.spans = head.spans;
-    this.method = head.method;
-    this.version = head.version;
-    this.urlStart = head.urlStart;
-    this.urlEnd = head.urlEnd;
-    this.host = head.host;
-    this.keepAlive = head.keepAlive;
-    this.contentLength = head.contentLength;
-    this.expect = head.expect;
+    this.text = fields.text;
+    this.spans = fields.spans;
+    this.method = fields.method;
+    this.version = fields.version;
+    this.host = fields.host;
+    this.keepAlive = fields.keepAlive;
+    this.contentLength = fields.contentLength;
+    this.expect = fields.expect;
   }
 
   protected override cameWhole(origin: number, size: number): void {
-    const isHead = !this.upgrade && !this.chunked && this.contentLength <= 0;
-    if (isHead) remember(llhttp(), origin, size, this.limits, this);
+    if (this.upgrade || this.chunked || this.contentLength > 0) return;
+    const lib = llhttp();
+    const line = lineSize(lib, origin, size);
+    if (line === 0 || !this.isTight(this.method, line)) return;
+    rememberLine(lib, origin, line, this);
+    rememberFields(lib, origin, size, line, this.limits, this);
   }
 
   /** llhttp refuses some of these there, by their values. */
@@ -458,6 +533,7 @@ export class RequestParser extends MessageParser {
   protected judgeHead(end: number): undefined {
     const { text, urlStart, urlEnd } = this;
     const lib = llhttp();
+    this.target = text.slice(urlStart, urlEnd);
     const version = lib.version(this.machine);
     this.version = version;
     this.method = lib.method(this.machine);
@@ -471,7 +547,7 @@ export class RequestParser extends MessageParser {
     if (loose) return this.fail(400, "the request line has more than one space");
     const hash = text.indexOf("#", urlStart);
     if (hash !== -1 && hash < urlEnd) return this.fail(400, "the request target has a fragment");
-    if (text.charCodeAt(urlStart) !== SLASH) this.judgeTarget(text.slice(urlStart, urlEnd));
+    if (text.charCodeAt(urlStart) !== SLASH) this.judgeTarget(this.target);
     this.judgeFields();
   }
 

@@ -557,7 +557,7 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
     const n = this.sent(this.device.kernel.sendScratch(this.sysfd, length), length);
     if (n === length && (this.state & UNFLUSHED) === 0) {
       const { sched } = this.device.runtime;
-      return sched.charge(n) ? undefined : sched.defer(n);
+      return sched.charge(n) ? undefined : sched.defer(n, n);
     }
     if (n < 0 && n !== -EAGAIN) return this.refuse("write", -n, undefined);
     // The scratch buffer is everybody's: what is left waits in memory of its own.

@@ -75,6 +75,40 @@ describe("the run queue", () => {
     assert.deepEqual(order, ["a", "b", "a", "b"]);
   });
 
+  test("wakes few at a time of those who do much, and the others in the turns after", async () => {
+    const { host, sched } = setup();
+    const order: number[] = [];
+    /** A goroutine that writes 1 MiB again and again. */
+    const write = async (name: number): Promise<void> => {
+      while (order.length < 20) {
+        order.push(name);
+        await sched.complete(name, 1 << 20);
+      }
+    };
+    for (let name = 0; name < 5; name++) void write(name);
+    const woken: number[] = [];
+    const light: number[] = [];
+    for (let turn = 0; turn < 5; turn++) {
+      const before = order.length;
+      sched.enqueue({ ready: () => light.push(turn) });
+      host.turn();
+      await drained();
+      woken.push(order.length - before);
+      assert.ok(host.queue.length <= 1, "the host was asked twice");
+    }
+    // What they cost is known from the second turn on.
+    assert.equal(woken[0], 5);
+    assert.ok(
+      woken.slice(1).every((n) => n >= 1 && n <= 2),
+      `${woken}`,
+    );
+    const turns = order.slice(5).map((name, i) => [name, i % 5]);
+    assert.ok(
+      turns.every(([name, place]) => name === place),
+      `${order}`,
+    );
+  });
+
   test("later() resolves in the next turn, with its value", async () => {
     const { host, sched } = setup();
     let value: string | undefined;

@@ -11,6 +11,11 @@
  *   cost of an operation on an fd = 1 + bytes / 1024
  *   cost of an operation in memory (a channel's, a lock's) = 1 / 16: it makes no system call
  *
+ * Whoever is sent there by a large operation, a HEAVY one, will do another one like it. Those are woken few
+ * at a time: as many as do QUEUE_TURN's worth of work, judged by the last ones, and at least a sixteenth of
+ * them; the poller is asked in between. Otherwise somebody who asks for little would wait for a thousand
+ * large writes of others. Everybody else who stands there is woken in the next turn.
+ *
  * BASE bounds what a firehose may do before its neighbours are looked at (about two reads of 64 KiB);
  * the part per goroutine lets a large batch answer its requests without queueing.
  */
@@ -23,6 +28,11 @@ const UNIT = 16;
 const BYTES_SHIFT = 10 - 4;
 const BASE = 128 * UNIT;
 const PER_GOROUTINE = 8 * UNIT;
+/** About 2 MiB, and the bytes that make an operation heavy. */
+const QUEUE_TURN = 2048 * UNIT;
+const HEAVY = 16_384;
+/** In so many turns at most all heavy ones are woken that wait. */
+const TURNS = 16;
 
 /** Something that can be made runnable: what a PollDesc's rg and wg hold. */
 export interface Waiter {
@@ -49,7 +59,14 @@ class Yielded<T> implements Waiter {
 export class Scheduler {
   private readonly host: Host;
   private queue: Waiter[] = [];
+  private heavy: Waiter[] = [];
+  private scheduled = false;
   private budget = BASE;
+  /** What the turn began with. */
+  private granted = BASE;
+  /** How many heavy ones the last turn has woken, while what they cost is not known; and what each cost. */
+  private heavyWoken = 0;
+  private heavyCost = 0;
   private lastBytes = 0;
   private lastPromise = Promise.resolve(0);
   /** Turns so far, goroutines woken in them, and operations that had to wait for a further turn. */
@@ -65,7 +82,7 @@ export class Scheduler {
 
   /** Goroutines in the run queue. */
   get length(): number {
-    return this.queue.length;
+    return this.queue.length + this.heavy.length;
   }
 
   /** Opens a turn that wakes so many goroutines. */
@@ -73,13 +90,14 @@ export class Scheduler {
     this.turns++;
     this.woken += woken;
     if (this.onTurn !== null) this.onTurn();
-    this.budget = BASE + PER_GOROUTINE * woken;
+    this.settle();
+    this.budget = this.granted = BASE + PER_GOROUTINE * woken;
   }
 
   /** The result of an operation on an fd that completed at once: now, or in a later turn. */
   complete<T>(value: T, bytes: number): Promise<T> {
     this.budget -= UNIT + (bytes >> BYTES_SHIFT);
-    return this.budget >= 0 ? Promise.resolve(value) : this.defer(value);
+    return this.budget >= 0 ? Promise.resolve(value) : this.defer(value, bytes);
   }
 
   /**
@@ -88,7 +106,7 @@ export class Scheduler {
    */
   completeBytes(n: number): Promise<number> {
     this.budget -= UNIT + (n >> BYTES_SHIFT);
-    if (this.budget < 0) return this.defer(n);
+    if (this.budget < 0) return this.defer(n, n);
     if (n !== this.lastBytes) {
       this.lastBytes = n;
       this.lastPromise = Promise.resolve(n);
@@ -126,17 +144,23 @@ export class Scheduler {
     return --this.budget >= 0;
   }
 
-  /** A result that its goroutine sees in a later turn, because the budget is used up. */
-  defer<T>(value: T): Promise<T> {
+  /** A result that its goroutine sees in a later turn, because the budget is used up, by so many bytes of its. */
+  defer<T>(value: T, bytes = 0): Promise<T> {
     this.exhausted++;
     if (observer.exhausted !== null) observer.exhausted();
-    return this.later(value);
+    return this.later(value, bytes);
   }
 
   /** Puts the calling goroutine at the back of the run queue. */
-  later<T>(value: T): Promise<T> {
+  later<T>(value: T, bytes = 0): Promise<T> {
     const promise = parked<T>();
-    this.yielded(new Yielded(resolver<T>(), value), true);
+    const waiter = new Yielded(resolver<T>(), value);
+    if (bytes < HEAVY) this.yielded(waiter, true);
+    else {
+      if (observer.queued !== null) observer.queued(waiter, true);
+      this.heavy.push(waiter);
+      this.schedule();
+    }
     return promise;
   }
 
@@ -147,14 +171,46 @@ export class Scheduler {
 
   /** Puts a waiter at the back of the run queue. */
   enqueue(waiter: Waiter): void {
-    if (this.queue.push(waiter) === 1) this.host.soon(this.runQueue);
+    this.queue.push(waiter);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.host.soon(this.runQueue);
   }
 
   private readonly runQueue = (): void => {
-    const batch = this.queue;
+    this.scheduled = false;
+    this.settle();
+    const { queue } = this;
     this.queue = [];
-    if (observer.turn !== null) observer.turn("queue", batch.length);
-    this.beginTurn(batch.length);
-    for (const waiter of batch) waiter.ready();
+    const heavy = this.takeHeavy();
+    const woken = queue.length + heavy.length;
+    if (observer.turn !== null) observer.turn("queue", woken);
+    this.beginTurn(woken);
+    this.heavyWoken = heavy.length;
+    for (const waiter of queue) waiter.ready();
+    for (const waiter of heavy) waiter.ready();
   };
+
+  private takeHeavy(): Waiter[] {
+    const { heavy } = this;
+    const affordable = Math.floor(QUEUE_TURN / this.heavyCost);
+    const most = Math.max(affordable, Math.ceil(heavy.length / TURNS));
+    if (heavy.length > most) {
+      this.schedule();
+      return heavy.splice(0, most);
+    }
+    if (heavy.length > 0) this.heavy = [];
+    return heavy;
+  }
+
+  /** Looks at what those have done whom the last turn has woken. */
+  private settle(): void {
+    if (this.heavyWoken === 0) return;
+    this.heavyCost = (this.granted - this.budget) / this.heavyWoken;
+    this.heavyWoken = 0;
+  }
 }
