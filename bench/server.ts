@@ -43,6 +43,18 @@ function listening(child: ChildProcess): Promise<{ port: number; pid: number }> 
   });
 }
 
+/**
+ * Ends the server; a script that started it cleans up behind it and ends by itself. Were the script
+ * killed instead, its server would live on and hold this process's pipes open for ever.
+ */
+async function stopBoth(child: ChildProcess, pid: number): Promise<void> {
+  if (pid === child.pid) return await stop(child);
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  process.kill(pid, "SIGKILL");
+  await ended;
+}
+
 export async function startServer(
   peer: Peer,
   core: number | undefined,
@@ -56,7 +68,7 @@ export async function startServer(
   const complaints = () => lines.join("\n");
   try {
     const { port, pid } = await listening(child);
-    return { pid, address: `${host}:${port}`, complaints, stop: () => stop(child) };
+    return { pid, address: `${host}:${port}`, complaints, stop: () => stopBoth(child, pid) };
   } catch (error) {
     await stop(child);
     throw new Error(`${(error as Error).message}\n${complaints()}`.trim());

@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, type TestContext, test } from "node:test";
-import { type Conn, dial, go, listen } from "../src/index.ts";
+import { Response, serve } from "../src/http/index.ts";
+import { type Addr, type Conn, dial, go, listen } from "../src/index.ts";
 import { pipePair, type SocketPair, tcpPair } from "../testing/conns.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { readFull } from "../testing/support.ts";
@@ -94,3 +95,62 @@ for (const [name, firehose] of Object.entries(firehoses)) {
     );
   });
 }
+
+/** More than a turn's budget, in one write. */
+const LARGE = 1_000_000;
+const CLIENTS = 12;
+
+/** Clients that ask for much, each again as soon as it has it all; how often each was answered. */
+async function askOver(addr: Addr, question: string): Promise<number[]> {
+  const counts = new Array<number>(CLIENTS).fill(0);
+  let total = 0;
+  const clients = counts.map((_, id) =>
+    go(async () => {
+      await using conn = await dial("tcp", String(addr));
+      const buffer = new Uint8Array(LARGE);
+      while (total < 40 * CLIENTS) {
+        await conn.write(question);
+        for (let left = LARGE; left > 0; ) {
+          const n = (await conn.read(buffer)) as number;
+          const body = left < LARGE ? 0 : Buffer.from(buffer.buffer, 0, n).indexOf("\r\n\r\n") + 4;
+          left -= n - Math.max(body, 0);
+        }
+        counts[id] = (counts[id] as number) + 1;
+        total++;
+      }
+    }),
+  );
+  await Promise.all(clients.map((client) => client.join()));
+  return counts;
+}
+
+/** One whose turns come from the poller by chance may have two for each turn of the run queue. */
+function judge(counts: readonly number[]): void {
+  assert.ok(Math.min(...counts) > 0.25 * Math.max(...counts), `answered: ${counts.join(" ")}`);
+}
+
+describe("clients whose every answer uses up a turn's budget are answered in turn", () => {
+  test("by a loop of reads and writes", (t) =>
+    withLeakCheck(t, async () => {
+      await using listener = await listen("tcp", "127.0.0.1:0");
+      const answer = Buffer.from(`\r\n\r\n${"x".repeat(LARGE)}`);
+      const accepting = go(async () => {
+        for await (const conn of listener) {
+          go(async () => {
+            await using _ = conn;
+            for await (const chunk of conn) if (chunk.length > 0) await conn.write(answer);
+          });
+        }
+      });
+      judge(await askOver(listener.addr, "more"));
+      await listener.close();
+      await accepting.join();
+    }));
+
+  test("by an HTTP server", (t) =>
+    withLeakCheck(t, async () => {
+      const body = new Uint8Array(LARGE).fill(120);
+      await using server = await serve("127.0.0.1:0", () => new Response(body));
+      judge(await askOver(server.addr, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }));
+});

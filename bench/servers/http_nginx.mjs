@@ -91,14 +91,15 @@ http {
 const port = await freePort();
 const file = join(folder, "nginx.conf");
 writeFileSync(file, configuration(port));
-const nginx = spawn("nginx", ["-c", file, "-p", folder], {
+// Whatever becomes of this process: nginx does not outlive it.
+const nginx = spawn("setpriv", ["--pdeathsig", "TERM", "nginx", "-c", file, "-p", folder], {
   stdio: ["ignore", "ignore", "inherit"],
 });
 for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => nginx.kill("SIGTERM"));
 nginx.once("error", (error) => console.error(error.message));
 nginx.once("close", (code) => {
   rmSync(folder, { recursive: true, force: true });
-  process.exit(code ?? 1);
+  process.exit(code ?? 0);
 });
 while (!(await canConnect(port))) await delay(20);
 console.log(`listening ${port} ${nginx.pid}`);

@@ -234,16 +234,16 @@ export class FD implements AsyncIterator<Uint8Array, undefined> {
 
   /**
    * As read, for whoever has a buffer only while it runs: how many bytes, 0 at EOF, or a negative errno.
-   * After -EAGAIN `waitReady` is due, be it that nothing is there or that it is the turn of others.
+   * After -EAGAIN `waitReady` is due. It draws on the turn's budget but never asks whether there is any:
+   * its caller pays with the next operation that it waits for. Would it be refused, then a neighbour
+   * whose operations use up whole turns would be served in each of them, and this goroutine in none.
    */
   readNow(buffer: Uint8Array): number {
     if ((this.state & CLOSING) !== 0) return -CLOSED;
     if ((this.state & READ_LOCK) !== 0) return -EAGAIN;
     if (this.expired(READER)) return -DEADLINE;
-    const { sched } = this.device.runtime;
-    if (!sched.mayGoOn) return -EAGAIN;
     const n = this.tryRead(buffer);
-    if (n > 0) sched.charge(n);
+    if (n > 0) this.device.runtime.sched.charge(n);
     return n;
   }
 

@@ -101,11 +101,6 @@ export class Scheduler {
     return promise === this.lastPromise ? this.lastBytes : undefined;
   }
 
-  /** True while operations that complete at once may do so in this turn. */
-  get mayGoOn(): boolean {
-    return this.budget >= 0;
-  }
-
   /** Draws the cost of an operation on an fd; false when its goroutine has to `defer`. */
   charge(bytes: number): boolean {
     this.budget -= UNIT + (bytes >> BYTES_SHIFT);
