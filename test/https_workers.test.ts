@@ -239,6 +239,23 @@ describe("HTTPS in workers", () => {
     await numbers(server, { cut: 0, requests: 2, accepted: 1, closed: 1 });
   });
 
+  test("does not wait for clients that begin no handshake when its worker ends", async () => {
+    const patient = { tls: { ...data.tls, handshakeTimeout: 600_000 } };
+    const started = await start({ module, data: patient, drainTimeout: 20_000 });
+    const { server, addr } = started;
+    await using silent = await dial("tcp", String(addr));
+    await using halfway = await dial("tcp", String(addr));
+    // The head of a record, and no more.
+    await halfway.write(Uint8Array.of(22, 3, 1, 2, 0));
+    await numbers(server, { live: 2 });
+    await server.stop();
+    const { cut, live } = await server.stats();
+    assert.deepEqual([cut, live], [0, 0]);
+    for (const conn of [silent, halfway]) {
+      assert.equal(await conn.read(new Uint8Array(1)).catch(() => null), null);
+    }
+  });
+
   test("fails the start, and no connection, when there is no certificate", async () => {
     await assert.rejects(start({ module, data: { tls: {} } }), /certificate/);
     await assert.rejects(start({ module, data: { tls: { ...pem(leaf), cert: "none" } } }), /cert/);
