@@ -12,7 +12,7 @@ import { type ConnDescription, type SocketConn, socketFD } from "../net/socket.t
 import { TCPConn } from "../net/tcp.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
-import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE } from "../syscall/errno.ts";
+import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE, TLS_TRUNCATED } from "../syscall/errno.ts";
 import type { TlsFacts } from "../syscall/kernel.ts";
 import { failureError, verifyCode } from "./failures.ts";
 import type { NodeSession } from "./node_path.ts";
@@ -314,6 +314,7 @@ export class NodeTlsConn extends TlsConn {
 
   /** @internal The stream's own error says more than its number. */
   override error(op: OpName, number: number, details?: ErrorDetails): NetError {
+    if (number === TLS_TRUNCATED) return this.truncation(op, details);
     const { errored } = this.socket;
     const own = number === CLOSED || number === DEADLINE || number === CANCELED;
     if (own || errored === null) return super.error(op, number, details);
@@ -321,5 +322,12 @@ export class NodeTlsConn extends TlsConn {
     // node:tls cancels what it was writing when it ends.
     const name = number === ECANCELED ? EPIPE : number;
     return super.error(op, name, { ...details, cause: errored });
+  }
+
+  private truncation(op: OpName, details: ErrorDetails | undefined): NetError {
+    const failure = { number: TLS_TRUNCATED, details: undefined, cause: undefined };
+    const [source, address] = [String(this.localAddr), String(this.remoteAddr)];
+    const { network } = this;
+    return failureError(failure, false, undefined, { ...details, op, network, source, address });
   }
 }

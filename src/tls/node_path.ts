@@ -2,17 +2,19 @@
  * node_path.ts: TLS where there is no socket of the kernel's (pipes, streams, the portable backend), or no
  * OpenSSL that the addon could use: node:tls over the conn as a stream, and a conn over that.
  *
- * It cannot tell a truncated stream from one that has ended: node:tls reports both as the end.
+ * node:tls reports a truncated stream as the end. What tells them apart is the order: after close_notify it
+ * has ended before the stream below does.
  */
 
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import tls, { type TLSSocket } from "node:tls";
 import type { BaseConn } from "../net/conn.ts";
-import { fromDuplex } from "../net/duplex.ts";
+import { fromJudged } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
 import { toDuplex } from "../net/to_duplex.ts";
 import { CanceledError } from "../runtime/canceled.ts";
+import { TLS_TRUNCATED } from "../syscall/errno.ts";
 import { NodeTlsConn } from "./conn.ts";
 import { contextOf } from "./context.ts";
 import type { Settings } from "./settings.ts";
@@ -23,6 +25,8 @@ export class NodeSession {
   isSecure = false;
   session: Uint8Array | undefined = undefined;
   ocspResponse: Uint8Array | undefined = undefined;
+  /** The stream below has ended before the peer said that nothing follows. */
+  truncated = false;
   private readonly settings: Settings;
   private readonly done: Promise<void>;
 
@@ -31,8 +35,12 @@ export class NodeSession {
     this.socket = socket;
     this.settings = settings;
     this.done = this.watch();
-    // node:tls waits on: for all it knows its own side may still write.
-    below.once("end", () => setImmediate(() => this.cutOff()));
+    // Before node:tls learns of it, which makes an end of it.
+    below.prependOnceListener("end", () => {
+      this.truncated = !hasEnded(socket);
+      // It waits on: for all it knows its own side may still write.
+      setImmediate(() => this.cutOff());
+    });
     // Whoever does not ask learns of it by the next read or write.
     this.done.catch(() => {});
   }
@@ -122,6 +130,11 @@ export class NodeSession {
   }
 }
 
+/** Whether the end has been pushed, which may be long before it is read. Undocumented, and old. */
+function hasEnded(socket: TLSSocket): boolean {
+  return (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended;
+}
+
 interface Resolvers {
   promise: Promise<void>;
   resolve(): void;
@@ -159,7 +172,8 @@ export function overNode(carrier: BaseConn, settings: Settings): NodeTlsConn {
   const below = toDuplex(carrier, { allowHalfOpen: true });
   const socket = settings.server === undefined ? client(below, settings) : server(below, settings);
   const node = new NodeSession(socket, below, settings);
-  return new NodeTlsConn(fromDuplex(socket), carrier, node);
+  const stream = fromJudged(socket, () => (node.truncated ? TLS_TRUNCATED : 0));
+  return new NodeTlsConn(stream, carrier, node);
 }
 
 function client(below: Duplex, settings: Settings): TLSSocket {

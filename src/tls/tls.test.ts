@@ -392,19 +392,6 @@ test("operations before the handshake is done wait for it, each with its own dea
   assert.equal(await again, "from client");
 });
 
-test("a stream that is cut off is an error that says so, never the end", async (t) => {
-  if (onPortable) return t.skip("node:tls cannot tell");
-  await using ends = await tlsPair();
-  await ends.a.write("first");
-  // What a firewall, a crash or an attacker does: the socket ends without close_notify.
-  const { fd } = ends.a;
-  (fd.device.runtime.kernel as { shutdown(fd: number, how: number): number }).shutdown(fd.sysfd, 1);
-  assert.equal(await readText(ends.b, 5), "first");
-  const error = await failure(ends.b.read(new Uint8Array(5)), "ERR_TLS_TRUNCATED");
-  assert.match(error.message, /cut off/);
-  await failure(ends.b.read(new Uint8Array(5)), "ERR_TLS_TRUNCATED");
-});
-
 test("after STARTTLS the bytes that were read ahead are the peer's first", async () => {
   for (const take of [0, 1, 200, 100_000]) {
     await using listener = await listen("tcp", "127.0.0.1:0");
