@@ -18,14 +18,13 @@ import {
   secure,
   startThreads,
 } from "../src/index.ts";
-import { onPortable } from "../testing/backend.ts";
+import { onNodeTls } from "../testing/backend.ts";
 import { type Certificate, makeCertificate } from "../testing/certificates.ts";
 import { RawClient } from "../testing/http_client.ts";
 import { programPath } from "./child.ts";
 import { HTTPLoad } from "./http_load.ts";
 import { numbers, pause, start, until } from "./served.ts";
 
-const onNode = onPortable || process.env.CORONET_TLS === "node";
 const module = programPath("https_served");
 const authority = makeCertificate({ commonName: "Authority", isCA: true });
 const [leaf, renewed] = [1, 2].map(() =>
@@ -116,7 +115,7 @@ for (const model of ["thread", "process"] satisfies ServerModel[]) {
     });
 
     test("resumes the session of one worker at the other", async (t) => {
-      if (onNode) return t.skip("node:tls has keys for each context");
+      if (onNodeTls) return t.skip("node:tls has keys for each context");
       const ticketKeys = model === "process" ? { ticketKeys: [randomBytes(48)] } : {};
       const data = { tls: { ...pem(leaf), ...ticketKeys } };
       await using started = await start({ module, model, workers: 2, data });
@@ -270,7 +269,7 @@ describe("HTTPS in workers", () => {
     });
     const addr = threads.addr as Addr;
     try {
-      if (onNode) t.diagnostic("node:tls has keys for each context: no session is resumed");
+      if (onNodeTls) t.diagnostic("node:tls has keys for each context: no session is resumed");
       else await resumeElsewhere(addr);
       const load = new HTTPLoad(addr, 4, ["/id", "/slow"], securely);
       await load.more(60);

@@ -3,7 +3,7 @@ import type { Conn } from "../src/index.ts";
 import type { FD } from "../src/poll/fd.ts";
 import { SHUT_WR } from "../src/syscall/constants.ts";
 import { TlsFD } from "../src/tls/tls_fd.ts";
-import { onPortable } from "./backend.ts";
+import { onNodeTls } from "./backend.ts";
 import type { ConnSuiteOptions } from "./conn_suite.ts";
 
 const CUT = "a write that close cuts short leaves a truncated stream, and the peer is told so";
@@ -20,7 +20,7 @@ export async function cut(conn: Conn): Promise<void> {
 
 export const overAddon: Partial<ConnSuiteOptions> = {
   features: { cut },
-  unavailable: onPortable ? "without the addon TLS is over node:tls" : undefined,
+  unavailable: onNodeTls ? "without the addon TLS is over node:tls" : undefined,
   skips: { "a write that close wakes says how much it wrote": CUT },
 };
 

@@ -257,6 +257,12 @@ export class NodeTlsConn extends TlsConn {
     }
   }
 
+  override close(): Promise<void> {
+    // To end in good order, node:tls would wait for a handshake that may never be done.
+    if (!this.node.isSecure && !this.fd.closing) this.socket.destroy();
+    return super.close();
+  }
+
   async breakOff(): Promise<void> {
     const { carrier } = this;
     if (carrier instanceof TCPConn && !carrier.fd.closing) carrier.setLinger(0);
@@ -265,11 +271,11 @@ export class NodeTlsConn extends TlsConn {
   }
 
   get protocol(): string | undefined {
-    return this.node.isSecure ? (this.socket.getProtocol() ?? undefined) : undefined;
+    return this.node.protocol;
   }
 
   get cipher(): string | undefined {
-    return this.node.isSecure ? this.socket.getCipher()?.standardName : undefined;
+    return this.node.cipher;
   }
 
   get alpnProtocol(): string | undefined {
@@ -281,7 +287,7 @@ export class NodeTlsConn extends TlsConn {
   }
 
   get sessionReused(): boolean {
-    return this.node.isSecure && this.socket.isSessionReused();
+    return this.node.reused;
   }
 
   get authorized(): boolean {

@@ -23,6 +23,10 @@ import type { Settings } from "./settings.ts";
 export class NodeSession {
   readonly socket: TLSSocket;
   isSecure = false;
+  /** What was agreed upon: the socket forgets it when it is closed. */
+  protocol: string | undefined = undefined;
+  cipher: string | undefined = undefined;
+  reused = false;
   session: Uint8Array | undefined = undefined;
   ocspResponse: Uint8Array | undefined = undefined;
   /** The stream below has ended before the peer said that nothing follows. */
@@ -77,6 +81,9 @@ export class NodeSession {
         return;
       }
       this.isSecure = true;
+      this.protocol = socket.getProtocol() ?? undefined;
+      this.cipher = socket.getCipher()?.standardName;
+      this.reused = socket.isSessionReused();
       resolve();
     });
     socket.once("error", reject);
