@@ -191,8 +191,10 @@ function client(below: Duplex, settings: Settings): TLSSocket {
     socket: below,
     secureContext: settings.context.nodeContext,
     rejectUnauthorized: options.rejectUnauthorized !== false,
-    // An address is checked by its own name, and is no server name (RFC 6066, 3).
-    checkServerIdentity: (_host, cert) => tls.checkServerIdentity(servername ?? "", cert),
+    // An address is checked by its own name, and is no server name (RFC 6066, 3). A name in the subject is
+    // no name any more (RFC 9110, 4.3.4).
+    checkServerIdentity: (_host, cert) =>
+      tls.checkServerIdentity(servername ?? "", { ...cert, subject: { ...cert.subject, CN: "" } }),
     ...(isName ? { servername } : {}),
     ...(ALPNProtocols === undefined ? {} : { ALPNProtocols: [...ALPNProtocols] }),
     ...(options.session === undefined ? {} : { session: Buffer.from(options.session) }),

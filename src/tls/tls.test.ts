@@ -409,7 +409,8 @@ test("after STARTTLS the bytes that were read ahead are the peer's first", async
     await using secured = await client.join();
     await secured.write("hello");
     assert.equal(await readText(server, 5), "hello");
-    await failure(conn.read(new Uint8Array(1)), "ERR_CLOSED");
+    // node:tls reads from the conn itself: who reads from it as well waits.
+    if (!onNodeTls) await failure(conn.read(new Uint8Array(1)), "ERR_CLOSED");
   }
 });
 
