@@ -220,7 +220,10 @@ function namingOption(error: unknown, options: SecureContextOptions): unknown {
   for (const option of ["cert", "key", "pfx", "ca", "ciphers", "ecdhCurve", "sigalgs"] as const) {
     if (options[option] === undefined) continue;
     try {
-      tls.createSecureContext({ passphrase, [option]: options[option] } as tls.SecureContextOptions);
+      tls.createSecureContext({
+        passphrase,
+        [option]: options[option],
+      } as tls.SecureContextOptions);
     } catch {
       return new SecureContextError(option, code, message);
     }
