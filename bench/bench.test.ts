@@ -13,13 +13,15 @@ import { ownVerdict, ratio, summaryOf } from "./compare.ts";
 import { commandLine, type EchoReport, type Latency } from "./generator.ts";
 import { benchDir } from "./paths.ts";
 import { allPeers, choosePeers, type Peer } from "./peers.ts";
-import { barChart } from "./plot.ts";
+import { barChart, suiteCharts } from "./plot.ts";
 import { suiteReport } from "./report.ts";
+import { describe as lineOf } from "./rounds.ts";
 import { median, ratiosByRound, rotate, slope, summarise } from "./stats.ts";
 import type { CaseResult, Sample } from "./suite.ts";
 import { suites } from "./suites/all.ts";
 import { echo } from "./suites/echo.ts";
 import { idle } from "./suites/idle.ts";
+import { tls } from "./suites/tls.ts";
 
 describe("statistics", () => {
   it("takes the middle of an odd number and the mean of the two middle ones", () => {
@@ -164,6 +166,53 @@ describe("verdicts", () => {
     const text = suiteReport({ suite: echo, cases: [point] }, [own, node, other]);
     assert.match(text, /coronet-20 against node-net-20\s+1\.50 met\s+1\.00\s+≥ 1\.4/);
     assert.match(text, /bun, round 1: refused/);
+  });
+});
+
+describe("a suite whose cases measure different things", () => {
+  const own = fakePeer("coronet-20", "coronet", 20);
+  const node = fakePeer("node-tls-20", "node-tls", 20);
+  const idleSample = (rss: number): Sample[] => [
+    { round: 0, figures: { rss, dirty: rss / 2 }, generatorBound: false, othersCpu: 0 },
+  ];
+  const loaded: CaseResult = {
+    key: "echo64",
+    label: "echo",
+    samples: { [own.id]: samplesOf("rate", [150]), [node.id]: samplesOf("rate", [100]) },
+  };
+  const resting: CaseResult = {
+    key: "idle",
+    label: "idle",
+    samples: { [own.id]: idleSample(20_000), [node.id]: idleSample(50_000) },
+  };
+
+  it("says of each measurement what it has", () => {
+    const [echoed, rested] = [loaded, resting].map(({ samples }) => samples[own.id]![0]!);
+    assert.match(lineOf(tls, echoed!), /^150 messages .* · 2\.0 p99 µs · 10\.0 CPU µs each$/);
+    assert.equal(lineOf(tls, rested!), "20,000 RSS B/connection · 10,000 dirty B/connection");
+    assert.equal(lineOf(tls, { round: 0, problem: "refused" }), "failed: refused");
+  });
+
+  it("gives each case a table of its own figures, with its own target", () => {
+    const [echoTable, idleTable] = [loaded, resting].map((point) =>
+      suiteReport({ suite: tls, cases: [point] }, [own, node]),
+    );
+    assert.doesNotMatch(echoTable!, /RSS/);
+    assert.doesNotMatch(idleTable!, /CPU µs|p99/);
+    assert.match(
+      idleTable!,
+      /÷ RSS B\/connection +target\n.*\n.*against node-tls-20 +2\.50 met +≥ 2\n/,
+    );
+  });
+
+  it("draws a figure for the cases that have it", () => {
+    const charts = suiteCharts({ suite: tls, cases: [loaded, resting] }, [own, node], "");
+    const titles = (name: string) =>
+      [...charts.get(name)!.matchAll(/class="panel"[^>]*>([^<]*)/g)].map((match) => match[1]);
+    assert.deepEqual(titles("tls-rate.svg"), ["echo"]);
+    assert.deepEqual(titles("tls-rss.svg"), ["idle"]);
+    const alone = suiteCharts({ suite: tls, cases: [resting] }, [own, node], "");
+    assert.deepEqual([...alone.keys()], ["tls-rss.svg"]);
   });
 });
 

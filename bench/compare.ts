@@ -58,6 +58,11 @@ export function summaryOf(result: CaseResult, peer: Peer, key: string): Summary 
   return summarise([...(calm.size > 0 ? calm : byRound(samples, key)).values()]);
 }
 
+/** True when the case has measured the figure, for any peer. */
+export function hasFigure(result: CaseResult, key: string): boolean {
+  return Object.values(result.samples).some((samples) => byRound(samples, key).size > 0);
+}
+
 function applies(target: Target, point: CaseResult, key: string): boolean {
   return target.figure === key && (target.cases?.includes(point.key) ?? true);
 }

@@ -1,6 +1,6 @@
 // Bar charts as SVG: one panel per case, one bar per peer, a whisker from the smallest to the
 // largest round. Readable on light and on dark ground.
-import { isSubject, summaryOf } from "./compare.ts";
+import { hasFigure, isSubject, summaryOf } from "./compare.ts";
 import type { Peer } from "./peers.ts";
 import type { Summary } from "./stats.ts";
 import type { Figure, SuiteResult } from "./suite.ts";
@@ -127,7 +127,7 @@ export function barChart(
   ].join("\n");
 }
 
-/** The charts of a suite by file name. */
+/** The charts of a suite by file name; each with the cases that have its figure. */
 export function suiteCharts(
   { suite, cases }: SuiteResult,
   peers: readonly Peer[],
@@ -136,7 +136,9 @@ export function suiteCharts(
   const charts = new Map<string, string>();
   for (const key of suite.plots) {
     const figure = suite.figures.find((candidate) => candidate.key === key)!;
-    const panels = cases.map((point) => ({
+    const measured = cases.filter((point) => hasFigure(point, key));
+    if (measured.length === 0) continue;
+    const panels = measured.map((point) => ({
       title: point.label,
       bars: peers.map((peer) => ({
         label: peer.label,

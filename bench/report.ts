@@ -3,6 +3,7 @@
 import {
   comparable,
   describeTarget,
+  hasFigure,
   isAllDisturbed,
   isDisturbed,
   isGeneratorBound,
@@ -62,10 +63,11 @@ function figureCell(suite: Suite, point: CaseResult, peer: Peer, figure: Figure)
 }
 
 function figureTable(suite: Suite, point: CaseResult, peers: readonly Peer[]): string {
-  const header = ["", ...suite.figures.map((figure) => figure.label), ""];
+  const figures = suite.figures.filter(({ key }) => hasFigure(point, key));
+  const header = ["", ...figures.map((figure) => figure.label), ""];
   const rows = peers.map((peer) => [
     peer.label,
-    ...suite.figures.map((figure) => figureCell(suite, point, peer, figure)),
+    ...figures.map((figure) => figureCell(suite, point, peer, figure)),
     marks(point, peer),
   ]);
   return table([header, ...rows]);
@@ -81,7 +83,9 @@ function ratioCell(found: Ratio | undefined): string {
 
 /** One row per subject and peer, one column per compared figure. */
 function ratioTable(suite: Suite, point: CaseResult, peers: readonly Peer[]): string | undefined {
-  const figures = suite.figures.filter(({ key }) => suite.ratios.includes(key));
+  const figures = suite.figures.filter(
+    ({ key }) => suite.ratios.includes(key) && hasFigure(point, key),
+  );
   const rows = peers.filter(isSubject).flatMap((subject) =>
     peers
       .filter((peer) => comparable(subject, peer))

@@ -46,12 +46,14 @@ async function sample(peer: Peer, point: Case, round: number, settings: Settings
   }
 }
 
-function describe(suite: Suite, result: Sample): string {
+/** One measurement in a line: of the headlines those that its case has. */
+export function describe(suite: Suite, result: Sample): string {
   const { figures } = result;
   if (figures === undefined) return `failed: ${result.problem}`;
-  const parts = suite.headlines.map((key) => {
+  const parts = suite.headlines.flatMap((key) => {
+    const value = figures[key];
     const figure = suite.figures.find((candidate) => candidate.key === key)!;
-    return `${figure.format(figures[key]!)} ${figure.label}`;
+    return value === undefined ? [] : [`${figure.format(value)} ${figure.label}`];
   });
   if (result.generatorBound) parts.push("generator-bound");
   if (isDisturbed(result)) parts.push("disturbed");

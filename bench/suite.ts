@@ -74,7 +74,7 @@ export interface Suite {
   /** The generators it needs in bench/build. */
   generators: readonly string[];
   figures: readonly Figure[];
-  /** The figures in the line of each measurement, and those drawn and compared. */
+  /** The figures in the line of each measurement, and those drawn and compared; of each case those it has. */
   headlines: readonly string[];
   plots: readonly string[];
   ratios: readonly string[];

@@ -44,21 +44,38 @@ static void drop(tls_bytes* bytes) {
 
 /* ---- the BIO */
 
-/* Refills conn->in from the socket: bytes, 0 at the end of the stream, -1 for "not now" or an error. */
-static ssize_t receive(tls_conn* conn) {
+/* recv(2) into `out`, and beyond its `length` bytes into the thread's buffer where more may have come than
+ * one record: what asks for a record's head alone, and a connection whose last read was full. */
+static ssize_t receive_at(tls_conn* conn, char* out, size_t length, size_t* asked) {
+  ssize_t n;
+  *asked = length;
+  if (length >= TLS_RECEIVE_FEW && !conn->floods) {
+    RETRY_EINTR(n, syscall(SYS_recvfrom, conn->fd, out, length, 0, NULL, NULL));
+    return n;
+  }
+  struct iovec parts[2] = {{out, length}, {conn->thread->received, conn->in.capacity /* set by begin */}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  *asked += parts[1].iov_len;
+  RETRY_EINTR(n, syscall(SYS_recvmsg, conn->fd, &message, 0));
+  return n;
+}
+
+/* Receives into `out`, and what goes beyond it into conn->in: bytes in `out`, 0 at the end of the stream,
+ * -1 for "not now" or an error. */
+static ssize_t receive(tls_conn* conn, char* out, size_t length) {
   if (conn->ended) return 0;
   if (conn->drained) return -1;
-  size_t want = conn->in.capacity; /* set by begin */
-  ssize_t n;
-  RETRY_EINTR(n, syscall(SYS_recvfrom, conn->fd, conn->thread->received, want, 0, NULL, NULL));
+  size_t asked;
+  ssize_t n = receive_at(conn, out, length, &asked);
   if (n == 0) conn->ended = true;
   if (n < 0 && errno != EAGAIN) conn->failure = -errno;
-  if (n < 0 || (n < (ssize_t)want && !conn->distrust)) conn->drained = true;
-  if (n <= 0) return n;
+  conn->floods = n == (ssize_t)asked;
+  if (n < 0 || (!conn->floods && !conn->distrust)) conn->drained = true;
+  if (n <= (ssize_t)length) return n;
   conn->in.data = conn->thread->received;
   conn->in.at = 0;
-  conn->in.end = (size_t)n;
-  return n;
+  conn->in.end = (size_t)n - length;
+  return (ssize_t)length;
 }
 
 static int bio_read(BIO* bio, char* out, int length) {
@@ -70,14 +87,21 @@ static int bio_read(BIO* bio, char* out, int length) {
       conn->in.data = NULL;
     }
     conn->in.at = conn->in.end = 0;
-    ssize_t n = receive(conn);
+    ssize_t n = receive(conn, out, (size_t)length);
+    conn->starved = n < 0;
     if (n < 0 && conn->failure == 0) tls.BIO_set_flags(bio, BIO_FLAGS_READ_RETRY);
-    if (n <= 0) return (int)n;
+    return (int)n;
   }
   size_t n = waiting(&conn->in) < (size_t)length ? waiting(&conn->in) : (size_t)length;
   memcpy(out, conn->in.data + conn->in.at, n);
   conn->in.at += n;
   return (int)n;
+}
+
+/* True when a read could find a record, or a part of one, without asking the socket. */
+static bool has_records(const tls_conn* conn) {
+  return waiting(&conn->in) > 0 || tls.SSL_pending(conn->ssl) > 0 ||
+         (!conn->starved && tls.SSL_has_pending(conn->ssl) == 1);
 }
 
 /* Sends at once. What the kernel does not take waits with the connection. */
@@ -113,7 +137,7 @@ static long bio_ctrl(BIO* bio, int command, long number, void* pointer) {
 
 /* `want`: how many bytes of plain text the caller has room for. */
 static void begin(tls_conn* conn, size_t want) {
-  conn->drained = false;
+  conn->drained = conn->starved = false;
   conn->distrust = conn->thread->status[1] != 0;
   conn->thread->direct = false;
   conn->in.capacity = want > TLS_RECEIVE_FEW ? TLS_RECEIVE_MOST : TLS_RECEIVE_FEW;
@@ -157,8 +181,8 @@ static int flush(tls_conn* conn) {
 /* What the status word says of the connection. */
 void tls_report(const tls_conn* conn) {
   /* Bytes, the end or a failure that a read would find without asking the socket. */
-  bool more = waiting(&conn->in) > 0 || !conn->drained || conn->ended || conn->closed_by_peer ||
-              conn->failure != 0 || tls.SSL_pending(conn->ssl) > 0;
+  bool more = !conn->drained || conn->ended || conn->closed_by_peer || conn->failure != 0 ||
+              has_records(conn);
   *conn->thread->status = (more ? TLS_MORE : 0) | (waiting(&conn->out) > 0 && !conn->held ? TLS_UNFLUSHED : 0) |
                           (conn->hello_waits ? TLS_HELLO : 0);
 }
@@ -343,6 +367,9 @@ static int handshake(tls_conn* conn) {
   conn->hello_waits = false;
   begin(conn, 0);
   int result = conn->done ? 1 : tls.SSL_do_handshake(conn->ssl);
+  /* From now on OpenSSL reads whole records at once, straight into its own buffer. Not before: with each
+   * change of keys it would move what it has read ahead. */
+  if (result == 1 && !conn->done) tls.SSL_set_read_ahead(conn->ssl, 1);
   if (result == 1) conn->done = true;
   /* In TLS 1.3 nothing but tickets follows the client's last flight. */
   conn->held = result == 1 && conn->server && waiting(&conn->in) > 0 && waiting(&conn->out) == 0 &&
@@ -392,9 +419,7 @@ static napi_value js_choose(napi_env env, napi_callback_info info) {
 
 /* ---- bytes in */
 
-static bool nothing_left(const tls_conn* conn) {
-  return conn->drained && waiting(&conn->in) == 0 && tls.SSL_pending(conn->ssl) == 0;
-}
+static bool nothing_left(const tls_conn* conn) { return conn->drained && !has_records(conn); }
 
 /* After a read that gave nothing: 0 at the end, -EAGAIN, or the failure. */
 static int no_bytes(tls_conn* conn, int result) {

@@ -5,8 +5,9 @@
  * TypeScript above has the same interface as on a bare socket. Its SSL object sees the socket through
  * a BIO of ours:
  *
- *   reads    recv(2) into the thread's buffer, as much as is there; what OpenSSL has not taken when
- *            the call ends is kept with the connection
+ *   reads    recv(2) into OpenSSL's own buffer, which has room for one record; while a peer sends more
+ *            than that, into the thread's buffer as well, and what OpenSSL has not taken of it when the
+ *            call ends is kept with the connection
  *   writes   records are gathered in the thread's buffer and leave with one send(2) when the call ends,
  *            a single record without being gathered; what the kernel does not take is kept with the
  *            connection and goes first the next time
@@ -80,6 +81,8 @@ typedef struct tls_conn {
   unsigned long code; /* of the failure, as OpenSSL packs it */
   bool server, ended, drained, distrust, done, write_shut, closed_by_peer, asks_hello, chosen, hello_waits;
   bool refused; /* no connection for the name that the client asks for */
+  bool starved; /* the call that runs has found no whole record, and nothing more on the socket */
+  bool floods;  /* the last recv(2) filled all that it was given */
   bool held;    /* what waits in `out` is a ticket, which leaves with the first answer */
   tls_bytes in;  /* received and not yet given to OpenSSL; may be the thread's buffer during a call */
   tls_bytes out; /* sealed and not taken by the kernel */

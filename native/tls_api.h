@@ -172,6 +172,8 @@ enum { OSSL_PARAM_UTF8_STRING = 4, OSSL_PARAM_OCTET_STRING = 5 };
   FN(int, SSL_peek, (SSL*, void*, int))                                                           \
   FN(int, SSL_write, (SSL*, const void*, int))                                                    \
   FN(int, SSL_pending, (const SSL*))                                                              \
+  FN(int, SSL_has_pending, (const SSL*))                                                          \
+  FN(void, SSL_set_read_ahead, (SSL*, int))                                                       \
   FN(int, SSL_shutdown, (SSL*))                                                                   \
   FN(int, SSL_get_error, (const SSL*, int))                                                       \
   FN(int, SSL_session_reused, (const SSL*))                                                       \

@@ -37,7 +37,7 @@ import {
   type TCPAddr,
   TlsConn,
 } from "../src/index.ts";
-import { onPortable } from "../testing/backend.ts";
+import { onNodeTls } from "../testing/backend.ts";
 import { type Certificate, makeCertificate, selfSigned } from "../testing/certificates.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { readAll } from "../testing/support.ts";
@@ -48,7 +48,6 @@ const authority = makeCertificate({ commonName: "Authority", isCA: true });
 const [leaf, renewed] = [1, 2].map(() =>
   makeCertificate({ names: ["localhost", "127.0.0.1"], issuer: authority }),
 ) as [Certificate, Certificate];
-const onNode = onPortable || process.env.CORONET_TLS === "node";
 
 function checked(name: string, body: (t: TestContext) => Promise<void>): void {
   it(name, (t) =>
@@ -129,7 +128,7 @@ describe("a server over TLS", () => {
     const answer = Buffer.from(await readAll(conn).catch(() => new Uint8Array())).toString();
     assert.equal(server.stats.failedHandshakes, 1);
     assert.equal(failed.length, 1);
-    if (onNode) return t.diagnostic("node:tls keeps the socket: the connection is closed");
+    if (onNodeTls) return t.diagnostic("node:tls keeps the socket: the connection is closed");
     assert.match(answer, /^HTTP\/1\.1 400 [\s\S]*This port speaks HTTPS/);
     assert.deepEqual(failed, ["ERR_SSL_HTTP_REQUEST"]);
   });
@@ -199,7 +198,7 @@ describe("a server over TLS", () => {
     );
     const conn = await dialTls("tcp", String(server.addr), { ca: cert });
     await conn.write("GET / HTTP/1.0\r\n\r\n");
-    await assert.rejects(readAll(conn), onNode ? Error : { code: /ECONNRESET|TRUNCATED/ });
+    await assert.rejects(readAll(conn), onNodeTls ? Error : { code: /ECONNRESET|TRUNCATED/ });
     await conn.close();
   });
 
@@ -360,8 +359,7 @@ describe("fetch over TLS", () => {
   ] as const;
   for (const [field, body, code] of ENDS) {
     const how = `a body "${body.slice(0, 3)}" with "${field.trim()}"`;
-    checked(`judges a stream that is cut off: ${how}: ${code ?? "fine"}`, async (t) => {
-      if (onNode) return t.skip("node:tls cannot tell");
+    checked(`judges a stream that is cut off: ${how}: ${code ?? "fine"}`, async () => {
       const server = createTlsServer({ cert, key }, (socket) => {
         socket.on("error", () => {});
         socket.once("data", () => {
@@ -390,7 +388,7 @@ describe("fetch over TLS", () => {
     await using plain = await serve("127.0.0.1:0", () => new Response("x"));
     const error = await failure(fetch(`https://${plain.addr}`));
     assert.equal(error.code, "ERR_SSL_WRONG_VERSION_NUMBER");
-    if (!onNode) assert.match(error.message, /does not speak TLS/);
+    if (!onNodeTls) assert.match(error.message, /does not speak TLS/);
     await using server = await secured(() => new Response("x"));
     const secureContext = createSecureContext({ ca: cert, ALPNProtocols: ["h2"] });
     const chosen = await failure(fetch(urlOf(server), { tls: { secureContext } }));

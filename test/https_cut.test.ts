@@ -30,14 +30,13 @@ import {
   type TCPConn,
 } from "../src/index.ts";
 import type { Random } from "../src/internal/random.ts";
-import { onPortable } from "../testing/backend.ts";
+import { onNodeTls } from "../testing/backend.ts";
 import { selfSigned } from "../testing/certificates.ts";
 import { withLeakCheck } from "../testing/leaks.ts";
 import { seeded } from "../testing/support.ts";
 import { until } from "./served.ts";
 
 const ROUNDS = Number(process.env.CORONET_FUZZ ?? 150);
-const onNode = onPortable || process.env.CORONET_TLS === "node";
 const AT_ONCE = 6;
 /** Bodies are up to so long; what a connection carries besides is about so long. */
 const LONGEST = 150_000;
@@ -216,7 +215,7 @@ async function cutting(
 
 test("fetch over connections that are cut has a whole body or an error", async (t) => {
   // node:tls takes an end for the end; lengths and chunks tell all the same.
-  if (onNode) t.diagnostic("over node:tls");
+  if (onNodeTls) t.diagnostic("over node:tls");
   const client = new Client({ tls: { ca: cert } });
   await cutting(t, async (address, path, size) => {
     const body = BYTES.subarray(0, size);

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { createSecureContext, dialTls } from "../src/index.ts";
-import { onPortable } from "../testing/backend.ts";
+import { onNodeTls } from "../testing/backend.ts";
 import { selfSigned } from "../testing/certificates.ts";
 import { openFds } from "../testing/leaks.ts";
 import { readText } from "../testing/support.ts";
@@ -32,7 +32,7 @@ test("a thread that is terminated in the middle of TLS leaves nothing behind", a
 });
 
 test("a session that one thread began is resumed by another", async (t) => {
-  if (onPortable) return t.skip("node:tls has keys for each context");
+  if (onNodeTls) return t.skip("node:tls has keys for each context");
   const threads = await Promise.all([serving(), serving()]);
   const secureContext = createSecureContext({ ca: cert });
   let session: Uint8Array | undefined;
@@ -48,7 +48,7 @@ test("a session that one thread began is resumed by another", async (t) => {
 });
 
 test("tickets outlive a rotation of keys as long as the old one opens, whichever thread", async (t) => {
-  if (onPortable) return t.skip("node:tls takes one key");
+  if (onNodeTls) return t.skip("node:tls takes one key");
   const [old, fresh, other] = [1, 2, 3].map((byte) => new Uint8Array(48).fill(byte)) as [
     Uint8Array,
     Uint8Array,

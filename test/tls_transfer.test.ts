@@ -15,7 +15,7 @@ import {
 } from "../src/index.ts";
 import { runtime } from "../src/runtime/runtime.ts";
 import { nativeKernel } from "../src/syscall/native.ts";
-import { onPortable } from "../testing/backend.ts";
+import { onNodeTls } from "../testing/backend.ts";
 import { selfSigned } from "../testing/certificates.ts";
 import {
   assertSameBytes,
@@ -32,7 +32,7 @@ const { cert, key } = selfSigned("127.0.0.1");
 const context = createSecureContext({ cert, key, ALPNProtocols: ["echo"] });
 const trusting = createSecureContext({ ca: cert, ALPNProtocols: ["echo"] });
 const TERMINATIONS = Number(process.env.CORONET_TERMINATIONS ?? 8);
-const skip = onPortable ? "needs the addon" : false;
+const skip = onNodeTls ? "needs the addon" : false;
 
 interface Pair extends AsyncDisposable {
   /** The client's end, and the server's, which is in this thread. */

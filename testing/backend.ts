@@ -9,6 +9,9 @@ import { HAS_ABSTRACT_NAMES } from "../src/syscall/portable_socket.ts";
 /** True without the native addon. */
 export const onPortable = stats().poller === "portable";
 
+/** True where TLS is over node:tls: without the addon, or because CORONET_TLS=node asks for it. */
+export const onNodeTls = onPortable || process.env.CORONET_TLS === "node";
+
 /** For node:test's `skip`: why a test can't hold on the portable backend, when it runs on that. */
 export function nativeOnly(reason: string): string | false {
   return onPortable ? `not on the portable backend: ${reason}` : false;

@@ -49,6 +49,8 @@ export interface ConnPair {
 export interface ConnFeatures {
   /** Ends `conn` so that `peer` sees a reset; by default by closing it with unread data. */
   reset?(conn: Conn, peer: Conn): Promise<void>;
+  /** Where a layer says what the end is: ends the writing of what is below `conn`, without that. */
+  cut?(conn: Conn): Promise<void>;
 }
 
 export interface ConnSuiteOptions {
@@ -101,7 +103,8 @@ export function connSuite(name: string, options: ConnSuiteOptions): void {
           const pair = await options.pair();
           try {
             const { a, b } = pair;
-            await check({ a, b, t, reset: features?.reset ?? resetByDiscarding });
+            const { reset = resetByDiscarding, cut } = features ?? {};
+            await check({ a, b, t, reset, cut });
           } finally {
             await pair.close();
           }

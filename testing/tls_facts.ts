@@ -1,17 +1,31 @@
 /** tls_facts.ts: which facts of the suite of Conn do not hold over TLS, each with its reason. */
-import { onPortable } from "./backend.ts";
+import type { Conn } from "../src/index.ts";
+import type { FD } from "../src/poll/fd.ts";
+import { SHUT_WR } from "../src/syscall/constants.ts";
+import { TlsFD } from "../src/tls/tls_fd.ts";
+import { onNodeTls } from "./backend.ts";
 import type { ConnSuiteOptions } from "./conn_suite.ts";
 
 const CUT = "a write that close cuts short leaves a truncated stream, and the peer is told so";
 const COUNTED = "the bytes of the conn below, where records travel, are counted as well";
 const NODE = "node:tls tells of no reset of the stream below";
 
+/** What a firewall, a crash or an attacker does: the stream below ends without close_notify. */
+export async function cut(conn: Conn): Promise<void> {
+  const { fd, carrier } = conn as unknown as { fd: FD; carrier: Conn };
+  const { kernel } = fd.device.runtime;
+  if (fd instanceof TlsFD) kernel.shutdown(fd.sysfd, SHUT_WR);
+  else await carrier.closeWrite();
+}
+
 export const overAddon: Partial<ConnSuiteOptions> = {
-  unavailable: onPortable ? "without the addon TLS is over node:tls" : undefined,
+  features: { cut },
+  unavailable: onNodeTls ? "without the addon TLS is over node:tls" : undefined,
   skips: { "a write that close wakes says how much it wrote": CUT },
 };
 
 export const overNode: Partial<ConnSuiteOptions> = {
+  features: { cut },
   skips: {
     "the bytes are counted in the statistics": COUNTED,
     "closing with unread data resets the peer": NODE,

@@ -131,8 +131,8 @@ export const tls: Suite = {
     { key: "rss", label: "RSS B/connection", unit: "B", better: "less", format: integer },
     { key: "dirty", label: "dirty B/connection", unit: "B", better: "less", format: integer },
   ],
-  headlines: ["rate", "p99", "cpu"],
-  plots: ["rate", "cpu"],
+  headlines: ["rate", "p99", "cpu", "rss", "dirty"],
+  plots: ["rate", "cpu", "rss"],
   ratios: ["rate", "cpu", "rss"],
   targets: [
     atLeast("echo64", 1.15),

@@ -24,6 +24,8 @@ export class Handshake implements Served {
   bytesIn = 0;
   bytesOut = 0;
   private readonly owner: ConnectionOwner;
+  /** Ends a handshake that is not done when the owner's last wait is over. */
+  private last: NodeJS.Timeout | undefined;
 
   constructor(conn: TlsConn, owner: ConnectionOwner) {
     this.conn = conn;
@@ -33,19 +35,27 @@ export class Handshake implements Served {
   /** What the connection becomes; undefined when it comes to nothing. Never throws. */
   async shake(): Promise<Served | undefined> {
     const { conn, owner } = this;
+    if (owner.stopping) this.drain();
     try {
       await conn.handshake();
     } catch (error) {
       await this.failed(error as NetError);
       return undefined;
+    } finally {
+      clearTimeout(this.last);
     }
     if (conn.alpnProtocol === "h2") return new Http2Connection(conn, owner);
     return new Connection(conn, owner);
   }
 
-  /** Nothing is lost with it: the client has sent no request. A worker's clients get their last one. */
+  /**
+   * Nothing is lost with it: the client has sent no request. A worker's clients get their last one, if
+   * they have done their part by then.
+   */
   drain(): void {
-    if (this.owner.lastWait === 0) void this.conn.close();
+    const { conn, owner } = this;
+    if (owner.lastWait === 0) void conn.close();
+    else this.last ??= setTimeout(() => void conn.close(), owner.lastWait).unref();
   }
 
   async serve(): Promise<void> {

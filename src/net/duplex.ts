@@ -114,10 +114,15 @@ const taken = new WeakSet<Duplex>();
  * server.close();
  */
 export function fromDuplex(duplex: Duplex): DuplexConn {
+  return fromJudged(duplex, undefined);
+}
+
+/** As fromDuplex; `verdict` is asked at the end of the stream: why it is not the peer's, or 0. */
+export function fromJudged(duplex: Duplex, verdict: (() => number) | undefined): DuplexConn {
   check(duplex);
   taken.add(duplex);
   const device = devices.on(runtime());
-  const sysfd = devices.kernel.adopt(duplex);
+  const sysfd = devices.kernel.adopt(duplex, verdict);
   return new DuplexConn(new FD(device, sysfd, NOBODY, false), duplex);
 }
 

@@ -50,10 +50,14 @@ class Slab {
 const small = new Slab(8192);
 const medium = new Slab(32_768);
 
-/** A buffer for one large chunk; its memory is not cleared, the read fills it. */
+/** Memory that is not cleared: whoever asks for it fills it. */
+function uncleared(n: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(n).buffer, 0, n);
+}
+
+/** A buffer for one large chunk. */
 export function newBulk(): Uint8Array {
-  const { buffer } = Buffer.allocUnsafeSlow(CHUNK_SIZE);
-  return new Uint8Array(buffer, 0, CHUNK_SIZE);
+  return uncleared(CHUNK_SIZE);
 }
 
 /** The first n bytes of the scratch buffer, as an array that belongs to the receiver. */
@@ -63,8 +67,8 @@ export function chunkOfScratch(n: number): Uint8Array {
 
 /** n bytes of shared memory from `at` on, as an array that belongs to the receiver. */
 export function chunkOf(memory: Uint8Array, at: number, n: number): Uint8Array {
-  if (n <= IN_HEAP || n > MEDIUM) return memory.slice(at, at + n);
-  const part = n <= SMALL ? small.cut(n) : medium.cut(n);
+  if (n <= IN_HEAP) return memory.slice(at, at + n);
+  const part = n <= SMALL ? small.cut(n) : n <= MEDIUM ? medium.cut(n) : uncleared(n);
   part.set(memory.subarray(at, at + n));
   return part;
 }

@@ -8,6 +8,7 @@
  *
  * Invariants
  *  - Bytes come before the end of the stream, and before an error.
+ *  - An end that proves not to be the peer's (`verdict`) is an error to every read, in its place.
  *  - An error stays for reads. A write is told it once; after that its pipe is broken (EPIPE).
  *  - An 'error' of the stream is never uncaught, also long after close.
  */
@@ -40,6 +41,9 @@ export class DuplexEnd {
   private readonly incoming = new ByteQueue();
   private readiness: Readiness | undefined;
   private ended = false;
+  /** Why the end of the stream is not the peer's; 0 when it is. */
+  private cut = 0;
+  private readonly verdict: (() => number) | undefined;
   /** Errno of the stream's error, and whether a write has been told. */
   private failed = 0;
   private told = false;
@@ -49,9 +53,13 @@ export class DuplexEnd {
   private full = false;
   private closed = false;
 
-  /** Takes the stream over; it flows from now on and, where it can, keeps no process alive. */
-  constructor(stream: Duplex) {
+  /**
+   * Takes the stream over; it flows from now on and, where it can, keeps no process alive. `verdict` is
+   * asked at its end: an error number when the peer has not said that it is the end.
+   */
+  constructor(stream: Duplex, verdict?: () => number) {
     this.stream = stream;
+    this.verdict = verdict;
     // Undefined for a stream that is not of Node's own making.
     if (stream.errored) this.fail(errnoOf(stream.errored));
     else if (stream.readableEnded) this.ended = true;
@@ -89,7 +97,7 @@ export class DuplexEnd {
 
   peek(): number {
     if (this.incoming.length > 0) return 1;
-    if (this.ended) return 0;
+    if (this.ended) return -this.cut;
     if (this.failed === 0) return -EAGAIN;
     // What a write was told. To a reader it means that more may have been on its way.
     return this.failed === EPIPE ? -ECONNRESET : -this.failed;
@@ -114,6 +122,7 @@ export class DuplexEnd {
 
   private readonly onEnd = (): void => {
     this.ended = true;
+    this.cut = this.verdict?.() ?? 0;
     this.readiness?.notify(true, false, true);
   };
 

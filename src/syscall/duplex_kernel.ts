@@ -17,15 +17,15 @@ export class DuplexKernel implements StreamSource {
   protected readonly ends = new Map<number, DuplexEnd>();
   private lastFd = 0;
 
-  /** Takes a stream over: its fd. */
-  adopt(stream: Duplex): number {
+  /** Takes a stream over: its fd. `verdict`: see DuplexEnd. */
+  adopt(stream: Duplex, verdict?: () => number): number {
     const fd = this.newFd();
-    this.adoptAs(fd, stream);
+    this.adoptAs(fd, stream, verdict);
     return fd;
   }
 
-  protected adoptAs(fd: number, stream: Duplex): DuplexEnd {
-    const end = new DuplexEnd(stream);
+  protected adoptAs(fd: number, stream: Duplex, verdict?: () => number): DuplexEnd {
+    const end = new DuplexEnd(stream, verdict);
     this.ends.set(fd, end);
     return end;
   }

@@ -6,6 +6,7 @@ import { overNode } from "../../testing/tls_facts.ts";
 const TAKES = "after the write that failed, node:tls may take one more";
 
 connSuite("tls over node:tls, the client's side", {
+  ...overNode,
   skips: {
     ...overNode.skips,
     "writing to a peer that has closed fails in the end, and never crashes": TAKES,

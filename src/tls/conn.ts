@@ -12,7 +12,7 @@ import { type ConnDescription, type SocketConn, socketFD } from "../net/socket.t
 import { TCPConn } from "../net/tcp.ts";
 import type { ErrorDetails, FD } from "../poll/fd.ts";
 import type { OpName } from "../poll/op.ts";
-import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE } from "../syscall/errno.ts";
+import { CANCELED, CLOSED, DEADLINE, ECANCELED, EPIPE, TLS_TRUNCATED } from "../syscall/errno.ts";
 import type { TlsFacts } from "../syscall/kernel.ts";
 import { failureError, verifyCode } from "./failures.ts";
 import type { NodeSession } from "./node_path.ts";
@@ -263,6 +263,12 @@ export class NodeTlsConn extends TlsConn {
     }
   }
 
+  override close(): Promise<void> {
+    // To end in good order, node:tls would wait for a handshake that may never be done.
+    if (!this.node.isSecure && !this.fd.closing) this.socket.destroy();
+    return super.close();
+  }
+
   async breakOff(): Promise<void> {
     const { carrier } = this;
     if (carrier instanceof TCPConn && !carrier.fd.closing) carrier.setLinger(0);
@@ -271,11 +277,11 @@ export class NodeTlsConn extends TlsConn {
   }
 
   get protocol(): string | undefined {
-    return this.node.isSecure ? (this.socket.getProtocol() ?? undefined) : undefined;
+    return this.node.protocol;
   }
 
   get cipher(): string | undefined {
-    return this.node.isSecure ? this.socket.getCipher()?.standardName : undefined;
+    return this.node.cipher;
   }
 
   get cipherName(): string | undefined {
@@ -291,7 +297,7 @@ export class NodeTlsConn extends TlsConn {
   }
 
   get sessionReused(): boolean {
-    return this.node.isSecure && this.socket.isSessionReused();
+    return this.node.reused;
   }
 
   get authorized(): boolean {
@@ -324,6 +330,7 @@ export class NodeTlsConn extends TlsConn {
 
   /** @internal The stream's own error says more than its number. */
   override error(op: OpName, number: number, details?: ErrorDetails): NetError {
+    if (number === TLS_TRUNCATED) return this.truncation(op, details);
     const { errored } = this.socket;
     const own = number === CLOSED || number === DEADLINE || number === CANCELED;
     if (own || errored === null) return super.error(op, number, details);
@@ -331,5 +338,12 @@ export class NodeTlsConn extends TlsConn {
     // node:tls cancels what it was writing when it ends.
     const name = number === ECANCELED ? EPIPE : number;
     return super.error(op, name, { ...details, cause: errored });
+  }
+
+  private truncation(op: OpName, details: ErrorDetails | undefined): NetError {
+    const failure = { number: TLS_TRUNCATED, details: undefined, cause: undefined };
+    const [source, address] = [String(this.localAddr), String(this.remoteAddr)];
+    const { network } = this;
+    return failureError(failure, false, undefined, { ...details, op, network, source, address });
   }
 }

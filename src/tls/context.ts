@@ -198,14 +198,37 @@ export class SecureContext {
   get nodeContext(): tls.SecureContext {
     const { ALPNProtocols, ocspResponse, ticketKeys, ...options } = this.options;
     const [keys] = ticketKeysOf(ticketKeys);
-    this.node ??= tls.createSecureContext({
+    const all = {
       ciphers: DEFAULT_CIPHERS,
       honorCipherOrder: true,
       ...(options as tls.SecureContextOptions),
       ...(keys === undefined ? {} : { ticketKeys: Buffer.from(keys) }),
-    });
+    };
+    try {
+      this.node ??= tls.createSecureContext(all);
+    } catch (error) {
+      throw namingOption(error, options);
+    }
     return this.node;
   }
+}
+
+/** node:tls does not say which option it refuses: it is the one that it refuses by itself. */
+function namingOption(error: unknown, options: SecureContextOptions): unknown {
+  const { code = "ERR_TLS_FAILED", message } = error as Error & { code?: string };
+  const { passphrase } = options;
+  for (const option of ["cert", "key", "pfx", "ca", "ciphers", "ecdhCurve", "sigalgs"] as const) {
+    if (options[option] === undefined) continue;
+    try {
+      tls.createSecureContext({
+        passphrase,
+        [option]: options[option],
+      } as tls.SecureContextOptions);
+    } catch {
+      return new SecureContextError(option, code, message);
+    }
+  }
+  return error;
 }
 
 /** What a context is made of; other options say nothing about it. */

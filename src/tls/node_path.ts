@@ -2,17 +2,19 @@
  * node_path.ts: TLS where there is no socket of the kernel's (pipes, streams, the portable backend), or no
  * OpenSSL that the addon could use: node:tls over the conn as a stream, and a conn over that.
  *
- * It cannot tell a truncated stream from one that has ended: node:tls reports both as the end.
+ * node:tls reports a truncated stream as the end. What tells them apart is the order: after close_notify it
+ * has ended before the stream below does.
  */
 
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import tls, { type TLSSocket } from "node:tls";
 import type { BaseConn } from "../net/conn.ts";
-import { fromDuplex } from "../net/duplex.ts";
+import { fromJudged } from "../net/duplex.ts";
 import { NetError, type NetOp } from "../net/errors.ts";
 import { toDuplex } from "../net/to_duplex.ts";
 import { CanceledError } from "../runtime/canceled.ts";
+import { TLS_TRUNCATED } from "../syscall/errno.ts";
 import { NodeTlsConn } from "./conn.ts";
 import { contextOf } from "./context.ts";
 import type { Settings } from "./settings.ts";
@@ -21,8 +23,14 @@ import type { Settings } from "./settings.ts";
 export class NodeSession {
   readonly socket: TLSSocket;
   isSecure = false;
+  /** What was agreed upon: the socket forgets it when it is closed. */
+  protocol: string | undefined = undefined;
+  cipher: string | undefined = undefined;
+  reused = false;
   session: Uint8Array | undefined = undefined;
   ocspResponse: Uint8Array | undefined = undefined;
+  /** The stream below has ended before the peer said that nothing follows. */
+  truncated = false;
   private readonly settings: Settings;
   private readonly done: Promise<void>;
 
@@ -31,8 +39,12 @@ export class NodeSession {
     this.socket = socket;
     this.settings = settings;
     this.done = this.watch();
-    // node:tls waits on: for all it knows its own side may still write.
-    below.once("end", () => setImmediate(() => this.cutOff()));
+    // Before node:tls learns of it, which makes an end of it.
+    below.prependOnceListener("end", () => {
+      this.truncated = !hasEnded(socket);
+      // It waits on: for all it knows its own side may still write.
+      setImmediate(() => this.cutOff());
+    });
     // Whoever does not ask learns of it by the next read or write.
     this.done.catch(() => {});
   }
@@ -69,6 +81,9 @@ export class NodeSession {
         return;
       }
       this.isSecure = true;
+      this.protocol = socket.getProtocol() ?? undefined;
+      this.cipher = socket.getCipher()?.standardName;
+      this.reused = socket.isSessionReused();
       resolve();
     });
     socket.once("error", reject);
@@ -122,6 +137,11 @@ export class NodeSession {
   }
 }
 
+/** Whether the end has been pushed, which may be long before it is read. Undocumented, and old. */
+function hasEnded(socket: TLSSocket): boolean {
+  return (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended;
+}
+
 interface Resolvers {
   promise: Promise<void>;
   resolve(): void;
@@ -159,7 +179,8 @@ export function overNode(carrier: BaseConn, settings: Settings): NodeTlsConn {
   const below = toDuplex(carrier, { allowHalfOpen: true });
   const socket = settings.server === undefined ? client(below, settings) : server(below, settings);
   const node = new NodeSession(socket, below, settings);
-  return new NodeTlsConn(fromDuplex(socket), carrier, node);
+  const stream = fromJudged(socket, () => (node.truncated ? TLS_TRUNCATED : 0));
+  return new NodeTlsConn(stream, carrier, node);
 }
 
 function client(below: Duplex, settings: Settings): TLSSocket {
@@ -170,8 +191,10 @@ function client(below: Duplex, settings: Settings): TLSSocket {
     socket: below,
     secureContext: settings.context.nodeContext,
     rejectUnauthorized: options.rejectUnauthorized !== false,
-    // An address is checked by its own name, and is no server name (RFC 6066, 3).
-    checkServerIdentity: (_host, cert) => tls.checkServerIdentity(servername ?? "", cert),
+    // An address is checked by its own name, and is no server name (RFC 6066, 3). A name in the subject is
+    // no name any more (RFC 9110, 4.3.4).
+    checkServerIdentity: (_host, cert) =>
+      tls.checkServerIdentity(servername ?? "", { ...cert, subject: { ...cert.subject, CN: "" } }),
     ...(isName ? { servername } : {}),
     ...(ALPNProtocols === undefined ? {} : { ALPNProtocols: [...ALPNProtocols] }),
     ...(options.session === undefined ? {} : { session: Buffer.from(options.session) }),

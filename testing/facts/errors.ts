@@ -22,6 +22,18 @@ async function failsFor(operation: () => Promise<unknown>, code: string): Promis
 }
 
 export const errors = {
+  "a stream that is cut off is an error to every read, never the end": async ({ a, b, t, cut }) => {
+    if (cut === undefined) return t.skip("nothing says whether the end is the peer's");
+    const waiting = nextChunk(b);
+    await a.write("first");
+    assert.equal(String(Buffer.from((await waiting) ?? [])), "first");
+    const cutOff = failure(b.read(new Uint8Array(5)), "ERR_TLS_TRUNCATED");
+    await cut(a);
+    assert.match((await cutOff).message, /cut off/);
+    await failure(b.read(new Uint8Array(5)), "ERR_TLS_TRUNCATED");
+    await failure(nextChunk(b), "ERR_TLS_TRUNCATED");
+  },
+
   "an error tells operation, network, both addresses and what happened": async ({ a, b }) => {
     const [source, address] = [String(a.localAddr), String(a.remoteAddr)];
     a.setDeadline(new Date(0));

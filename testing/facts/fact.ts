@@ -8,6 +8,8 @@ export interface Subject {
   readonly t: TestContext;
   /** Ends `conn` so that `peer`, its other end, sees a reset. */
   reset(conn: Conn, peer: Conn): Promise<void>;
+  /** Ends what is below `conn`, which says nothing of it; undefined where the end is just the end. */
+  readonly cut: ((conn: Conn) => Promise<void>) | undefined;
 }
 
 /** Fails when the fact does not hold. */
