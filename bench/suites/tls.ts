@@ -36,8 +36,21 @@ export function certificate(): Record<string, string> {
 function peers(): Peer[] {
   const library = [join(rootDir, "dist", "src", "index.js")];
   const env = certificate();
+  const read = onEachNode(
+    "coronet",
+    "coronet, read()",
+    "tls_coronet_read.mjs",
+    library,
+    "it is not built",
+  );
   const all = [
     ...onEachNode("coronet", "coronet", "tls_coronet.mjs", library, "it is not built"),
+    ...read.map((peer) => ({
+      ...peer,
+      id: `coronet-read-${peer.node}`,
+      takesBuffer: true,
+      quick: false,
+    })),
     ...onEachNode("node-tls", "node:tls", "tls_node.mjs", [], SETUP),
     bun("Bun.listen", "tls_bun.ts"),
     compiled("go", "Go crypto/tls", "go_tls", {
