@@ -12,6 +12,7 @@ import { after, before, describe, it } from "node:test";
 import { settingsOf } from "../src/http/client/options.ts";
 import { giveResponseParser, takeResponseParser } from "../src/http/client/parser.ts";
 import { Client } from "../src/http/index.ts";
+import { numbers } from "../testing/support.ts";
 import { RESPONSES } from "./fetch_responses.ts";
 
 const seed = Number(process.env.CORONET_SEED) || Math.floor(Math.random() * 0x7fff_ffff);
@@ -49,17 +50,6 @@ const PIECES = [
   "HTTP/1.1 204 No Content\r\n\r\n",
   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
 ];
-
-/** Numbers from a seed (mulberry32). */
-function numbers(from: number): (below: number) => number {
-  let state = from;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const STOCK = RESPONSES.filter(({ response }) => response.length < 500).map(
   (each) => each.response,

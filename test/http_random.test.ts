@@ -12,6 +12,7 @@ import { createRequire } from "node:module";
 import { describe, it, type TestContext } from "node:test";
 import { inspect, isDeepStrictEqual } from "node:util";
 import { type Handler, Response } from "../src/http/index.ts";
+import { numbers } from "../testing/support.ts";
 import { CORPORA } from "./http_corpora.ts";
 import { converse } from "./http_memory.ts";
 import { REQUESTS } from "./http_requests.ts";
@@ -56,17 +57,6 @@ const PIECES = [
   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
   "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
 ];
-
-/** Numbers from a seed (mulberry32). */
-function numbers(from: number): (below: number) => number {
-  let state = from;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const short = REQUESTS.filter(({ request }) => request.length < 1_000);
 /** Every valid one stands there more often, or hardly anything would be left of what is valid. */

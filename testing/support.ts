@@ -110,6 +110,12 @@ export function seeded(t: { diagnostic(message: string): void }): Random {
   return new Random(seed);
 }
 
+/** Random numbers below what each call asks for. */
+export function numbers(seed: number): (below: number) => number {
+  const random = new Random(seed);
+  return (below) => random.below(below);
+}
+
 /** Cuts bytes into pieces of random length, from 1 to `longest`. */
 export function pieces(bytes: Uint8Array, random: Random, longest: number): Uint8Array[] {
   const out: Uint8Array[] = [];

@@ -5,6 +5,7 @@
 //   CORONET_FUZZ=100000   how many pairs of heads; 1500 without it
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { numbers } from "../../testing/support.ts";
 import { llhttp } from "./llhttp.ts";
 import { giveParser, type ParserLimits, takeParser, valueAt } from "./parser.ts";
 
@@ -203,17 +204,6 @@ const PIECES = [
   "HTTP/1.0",
   "Host: b\r\n",
 ];
-
-/** Numbers from a seed (mulberry32). */
-function numbers(from: number): (below: number) => number {
-  let state = from;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 describe(`heads of parts at random (CORONET_SEED=${seed})`, () => {
   const pick = numbers(seed);
