@@ -17,13 +17,18 @@ export interface Arguments {
   out: string;
 }
 
-export const HELP = `npm run bench -- [options] [suite ...]
+/** What --help prints, with the names of all suites. */
+export function helpFor(suites: readonly string[]): string {
+  const list = suites.join(", ").replace(/(.{60,76}?,) /g, "$1\n  ");
+  return `${HEAD}\n\n  ${list}\n\n${OPTIONS}`;
+}
 
-Measures echo servers of Coronet and its peers side by side. Without names it runs
-every suite: echo, churn, idle, fairness, udp, proxy, client, http, h2, files, ws, fetch, gateway, sync, chan,
-parked, shared, threads, moves.
+const HEAD = `npm run bench -- [options] [suite ...]
 
-  --quick          a small form that takes about a minute and a half
+Measures servers and clients of Coronet and its peers side by side. Without names it
+runs every suite:`;
+
+const OPTIONS = `  --quick          a small form that takes about five minutes
   --peers A,B      only these peers, by id or family (coronet, coronet-26, node-net,
                    node-http, node-ws, nginx, c, bun, deno, go, gnet, tokio)
   --cases A,B      only these cases, as in 50x64 or 1000x65536 of echo

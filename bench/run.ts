@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { argv, stdout } from "node:process";
-import { type Arguments, HELP, parseArguments } from "./arguments.ts";
+import { type Arguments, helpFor, parseArguments } from "./arguments.ts";
 import { killChildrenAtExit, placement } from "./children.ts";
 import { comparable, isSubject, type Ratio, ratio } from "./compare.ts";
 import { isBuilt } from "./generator.ts";
@@ -135,7 +135,7 @@ function anyFailed(results: readonly SuiteResult[]): boolean {
 
 async function main(): Promise<void> {
   const args = parseArguments(argv.slice(2));
-  if (args.help) return say(HELP);
+  if (args.help) return say(helpFor(suites.map(({ name }) => name)));
   if (process.platform !== "linux") return say("the benchmarks need Linux: nothing is measured");
   killChildrenAtExit();
   const settings: Settings = { ...args, placement: placement() };
