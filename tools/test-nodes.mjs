@@ -4,15 +4,23 @@
 //   node tools/test-nodes.mjs 20 26        these
 //   node tools/test-nodes.mjs 26 -- poll   only the test files that match, as in tools/test.mjs
 //
+// A few files that fail are run once more, alone, for a machine that stalls under all of them must not decide
+// about a version of Node. What passes then is named all the same; what fails twice has failed.
+//
 // The executables come from npm, versions pinned in tools/nodes/package.json, and are installed when
 // they are first needed. A version that cannot be had is skipped with a word. dist/ has to be current.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
 import { root, run } from "./lib/tree.mjs";
+import { runTests } from "./test.mjs";
 
 const folder = join(root, "tools/nodes");
+
+/** More files than these do not fail by chance. */
+const BY_CHANCE = 3;
 
 /** The major versions there are packages for, oldest first. */
 function majors() {
@@ -67,20 +75,47 @@ async function testOn(major, filters) {
     return true;
   }
   const started = Date.now();
+  const scratch = mkdtempSync(join(tmpdir(), "coronet-nodes-"));
+  const failed = join(scratch, "failed");
   const test = join(root, "tools/test.mjs");
   // The tools are for the Node that builds.
   const words = filters.length > 0 ? filters : ["dist/"];
-  const finished = await run(executable, [test, "--node", executable, ...words]);
+  const finished = await run(executable, [
+    test,
+    "--node",
+    executable,
+    "--failed",
+    failed,
+    ...words,
+  ]);
   const seconds = Math.round((Date.now() - started) / 1000);
   const report = finished.stdout;
-  if (finished.code !== 0) {
+  let passed = finished.code === 0;
+  if (!passed) {
     const failing = report.indexOf("✖ failing tests:");
     console.log(failing === -1 ? report : report.slice(failing));
     console.log(finished.stderr);
+    const files = existsSync(failed) ? readFileSync(failed, "utf8").split("\n").slice(0, -1) : [];
+    passed = await passAlone(executable, files);
   }
-  const verdict = finished.code === 0 ? "passed" : "FAILED";
+  rmSync(scratch, { recursive: true });
+  const verdict = passed ? "passed" : "FAILED";
   console.log(`test-nodes: Node ${version} ${verdict}: ${counts(report)} (${seconds} s)`);
-  return finished.code === 0;
+  return passed;
+}
+
+/**
+ * Runs the files that failed once more, one at a time. Where their names are not known, that is no pass.
+ * @param {string} executable
+ * @param {readonly string[]} files
+ */
+async function passAlone(executable, files) {
+  if (files.length === 0 || files.length > BY_CHANCE) return false;
+  const names = files.map((file) => relative(root, file)).join(", ");
+  console.log(`test-nodes: once more, alone: ${names}`);
+  const status = await runTests(files, { node: executable, reporter: "dot", concurrency: 1 });
+  if (status === 0) console.log(`\ntest-nodes: FAILED ONCE, passed alone: ${names}`);
+  return status === 0;
 }
 
 /** @param {string[]} args */

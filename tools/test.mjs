@@ -5,6 +5,7 @@
 //   node tools/test.mjs --node PATH ...       with another Node
 //   node tools/test.mjs --poller portable ... on another backend ("epoll", "portable")
 //   node tools/test.mjs --reporter tap ...    with another of node:test's reporters
+//   node tools/test.mjs --failed FILE ...     writes there which files failed, a line each (Node 22 on)
 //   node tools/test.mjs --list ...            names the files, runs nothing
 //
 // It runs what stands in dist/: `npm test` and tools/setup.mjs put it there.
@@ -33,7 +34,7 @@ export function testFiles(filters) {
 /**
  * Runs the given files under node:test; their output goes straight to ours.
  * @param {readonly string[]} files
- * @param {{ node?: string, env?: NodeJS.ProcessEnv, reporter?: string, concurrency?: number, timeoutMs?: number }} [options]
+ * @param {{ node?: string, env?: NodeJS.ProcessEnv, reporter?: string, failed?: string, concurrency?: number, timeoutMs?: number }} [options]
  * @returns {Promise<number>} the exit status
  */
 export async function runTests(files, options = {}) {
@@ -44,6 +45,7 @@ export async function runTests(files, options = {}) {
       "--expose-gc",
       "--test",
       `--test-reporter=${options.reporter ?? "spec"}`,
+      ...(options.failed === undefined ? [] : failedTo(options.failed)),
       `--test-concurrency=${options.concurrency ?? CONCURRENCY}`,
       `--test-timeout=${options.timeoutMs ?? TIMEOUT_MS}`,
       ...files,
@@ -55,6 +57,13 @@ export async function runTests(files, options = {}) {
   return finished.code ?? 1;
 }
 
+/** A second reporter beside the one whose output is ours. @param {string} file */
+function failedTo(file) {
+  const reporter = join(root, "tools/lib/failed_files.mjs");
+  const destination = "--test-reporter-destination";
+  return [`${destination}=stdout`, `--test-reporter=${reporter}`, `${destination}=${file}`];
+}
+
 /** @param {string[]} args */
 async function main(args) {
   const { values, positionals } = parseArgs({
@@ -64,6 +73,7 @@ async function main(args) {
       node: { type: "string" },
       poller: { type: "string" },
       reporter: { type: "string" },
+      failed: { type: "string" },
       list: { type: "boolean" },
     },
   });
@@ -80,9 +90,9 @@ async function main(args) {
     console.log(files.join("\n"));
     return 0;
   }
-  const { node, poller, reporter } = values;
+  const { node, poller, reporter, failed } = values;
   const env = poller === undefined ? process.env : { ...process.env, CORONET_POLLER: poller };
-  return runTests(files, { node, reporter, env });
+  return runTests(files, { node, reporter, failed, env });
 }
 
 if (process.argv[1] === import.meta.filename) process.exitCode = await main(process.argv.slice(2));
