@@ -136,7 +136,7 @@ export class Scheduler {
    */
   wake<T>(resolve: Resolve<T>, value: T): void {
     if (this.budget > 0) resolve(value);
-    else this.yielded(new Yielded(resolve, value), false);
+    else this.yielded(new Yielded(resolve, value), false, this.queue);
   }
 
   /** Draws the cost of an operation in memory; false when its goroutine has to `defer`. */
@@ -155,18 +155,14 @@ export class Scheduler {
   later<T>(value: T, bytes = 0): Promise<T> {
     const promise = parked<T>();
     const waiter = new Yielded(resolver<T>(), value);
-    if (bytes < HEAVY) this.yielded(waiter, true);
-    else {
-      if (observer.queued !== null) observer.queued(waiter, true);
-      this.heavy.push(waiter);
-      this.schedule();
-    }
+    this.yielded(waiter, true, bytes < HEAVY ? this.queue : this.heavy);
     return promise;
   }
 
-  private yielded(waiter: Waiter, own: boolean): void {
+  private yielded(waiter: Waiter, own: boolean, queue: Waiter[]): void {
     if (observer.queued !== null) observer.queued(waiter, own);
-    this.enqueue(waiter);
+    queue.push(waiter);
+    this.schedule();
   }
 
   /** Puts a waiter at the back of the run queue. */

@@ -285,7 +285,7 @@ export class NodeTlsConn extends TlsConn {
   }
 
   get cipherName(): string | undefined {
-    return this.node.isSecure ? this.socket.getCipher()?.name : undefined;
+    return this.node.cipherName;
   }
 
   get alpnProtocol(): string | undefined {

@@ -26,6 +26,7 @@ export class NodeSession {
   /** What was agreed upon: the socket forgets it when it is closed. */
   protocol: string | undefined = undefined;
   cipher: string | undefined = undefined;
+  cipherName: string | undefined = undefined;
   reused = false;
   session: Uint8Array | undefined = undefined;
   ocspResponse: Uint8Array | undefined = undefined;
@@ -82,7 +83,9 @@ export class NodeSession {
       }
       this.isSecure = true;
       this.protocol = socket.getProtocol() ?? undefined;
-      this.cipher = socket.getCipher()?.standardName;
+      const { standardName, name } = socket.getCipher() ?? {};
+      this.cipher = standardName;
+      this.cipherName = name;
       this.reused = socket.isSessionReused();
       resolve();
     });
